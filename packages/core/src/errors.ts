@@ -1,0 +1,102 @@
+/**
+ * What the caller must do about an operational error. Misuse by our own code is a TypeError or RangeError instead.
+ *
+ * - `wait`: nothing is wrong yet; try again later.
+ * - `go-on-without`: this input or peer is lost for now; everything else carries on.
+ * - `close-connection`: the peer broke the protocol or may not ask; end this exchange only.
+ * - `fix-configuration`: a person has to change a file, a flag, a certificate or the machine.
+ */
+export type ErrorAction = 'wait' | 'go-on-without' | 'close-connection' | 'fix-configuration';
+
+/** Every operational error code, with what its caller must do. One table, so that `switch (error.code)` narrows. */
+export const ERROR_ACTIONS = {
+  // not yet
+  ERR_NOT_SEEDED: 'wait',
+  ERR_STOPPED: 'wait',
+
+  // an input is lost for now
+  ERR_OS_RNG: 'go-on-without',
+  ERR_DEADLINE: 'go-on-without',
+  ERR_CAMERA_GONE: 'go-on-without',
+  ERR_CAMERA_STALLED: 'go-on-without',
+  ERR_CAMERA_FORMAT: 'go-on-without',
+  ERR_CAMERA_FRAME_TOO_LARGE: 'go-on-without',
+  ERR_CAMERA_FROZEN: 'go-on-without',
+  ERR_CAMERA_NOT_DECODABLE: 'go-on-without',
+  ERR_CHILD_EXITED: 'go-on-without',
+  ERR_UPSTREAM_UNREACHABLE: 'go-on-without',
+  ERR_UPSTREAM_NOT_READY: 'go-on-without',
+  ERR_UPSTREAM_STATUS: 'go-on-without',
+  ERR_UPSTREAM_CERTIFICATE: 'go-on-without',
+  ERR_UPSTREAM_ROLE: 'go-on-without',
+  ERR_UPSTREAM_NAME: 'go-on-without',
+  ERR_UPSTREAM_REFUSED_US: 'go-on-without',
+  ERR_UPSTREAM_PROTOCOL: 'go-on-without',
+  ERR_FEED_STALLED: 'go-on-without',
+  ERR_FEED_ENDED: 'go-on-without',
+  ERR_BEACON_LENGTH: 'go-on-without',
+  ERR_KERNEL_WRITE: 'go-on-without',
+  ERR_CLOCK: 'go-on-without',
+
+  // the peer is at fault: this connection ends
+  ERR_FEED_MAGIC: 'close-connection',
+  ERR_FEED_SEQUENCE: 'close-connection',
+  ERR_FEED_FRAME_LENGTH: 'close-connection',
+  ERR_INTERVAL: 'close-connection',
+  ERR_NONCE_LENGTH: 'close-connection',
+  ERR_BODY_TOO_LARGE: 'close-connection',
+  ERR_NO_CERTIFICATE: 'close-connection',
+  ERR_CERTIFICATE_IDENTITY: 'close-connection',
+  ERR_ROLE: 'close-connection',
+  ERR_NOT_FOUND: 'close-connection',
+  ERR_METHOD: 'close-connection',
+  ERR_BAD_REQUEST: 'close-connection',
+  ERR_TOO_MANY_CONNECTIONS: 'close-connection',
+  ERR_INTERNAL: 'close-connection',
+
+  // a person has to act
+  ERR_USAGE: 'fix-configuration',
+  ERR_CONFIG: 'fix-configuration',
+  ERR_CONFIG_FILE: 'fix-configuration',
+  ERR_KEY_FILE: 'fix-configuration',
+  ERR_CERTIFICATE_FILE: 'fix-configuration',
+  ERR_CA_EXISTS: 'fix-configuration',
+  ERR_CA_FILE: 'fix-configuration',
+  ERR_FILE_EXISTS: 'fix-configuration',
+  ERR_PORT_IN_USE: 'fix-configuration',
+  ERR_LISTEN: 'fix-configuration',
+  ERR_STATE_DIRECTORY: 'fix-configuration',
+  ERR_STATE_FILE: 'fix-configuration',
+  ERR_FFMPEG_MISSING: 'fix-configuration',
+  ERR_CHILD_FAILED: 'fix-configuration',
+} as const satisfies Record<string, ErrorAction>;
+
+/** A stable, machine-readable error code. */
+export type ErrorCode = keyof typeof ERROR_ACTIONS;
+
+/**
+ * The base class of every operational error in Lamplighter.
+ *
+ * `message` is lower-case, without a full stop, and never holds secret bytes; `hint` is the next thing a person can do.
+ */
+export class LamplighterError extends Error {
+  override readonly name = 'LamplighterError';
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  /**
+   * @param code - stable code, see {@link ERROR_ACTIONS}
+   * @param message - what happened, for a person
+   * @param options - `hint`: the next action; `cause`: the error below this one
+   */
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  /** What the caller must do. */
+  get action(): ErrorAction {
+    return ERROR_ACTIONS[this.code];
+  }
+}

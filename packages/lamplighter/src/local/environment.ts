@@ -1,0 +1,115 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import fs from 'node:fs/promises';
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LamplighterError } from '@lamplighter/core';
+import { type Ability, able, unable } from './ability.js';
+
+/** Where a connection goes: a host and port, or a unix socket. */
+export type Endpoint = { readonly host: string; readonly port: number } | { readonly path: string };
+
+/** Timers, so that a test can hold the clock still. */
+export interface Timers {
+  after(delayMs: number, run: () => void): { cancel(): void };
+  every(periodMs: number, run: () => void): { cancel(): void };
+  /** @throws AbortError when the signal fires first */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+/**
+ * The only door to anything that is not deterministic, so that every promise can be tested with all of it fixed.
+ */
+export interface Environment {
+  /** Nanoseconds of a clock that is never set back. Arbitrary origin. */
+  monotonicNs(): bigint;
+  /** Nanoseconds since 1970, as this machine believes. A separator, never a secret; may jump. */
+  realtimeNs(): bigint;
+  /** The CPU's cycle counter. */
+  cycleCounter(): Ability<bigint>;
+  /**
+   * Bytes fresh from the operating system's RNG.
+   * @throws LamplighterError ERR_OS_RNG when it cannot be read in full
+   */
+  osRandom(lengthBytes: number): Uint8Array;
+  /** Bytes from this process's own OpenSSL generator. */
+  runtimeRandom(lengthBytes: number): Uint8Array;
+  /** Bytes from RDSEED, else RDRAND. */
+  cpuRandom(lengthBytes: number): Ability<Uint8Array>;
+  /** The kernel's boot id: 16 bytes. The same in clones of one snapshot. */
+  bootId(): Ability<Uint8Array>;
+  /** Changes when this VM was cloned or restored. */
+  vmGeneration(): Ability<Uint8Array>;
+  readonly timers: Timers;
+  readonly fs: typeof fs;
+  spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
+  connect(endpoint: Endpoint): Duplex;
+}
+
+const NO_ADDON = 'needs the native addon, which this installation does not have';
+
+/** The real machine. */
+export function systemEnvironment(): Environment {
+  return {
+    monotonicNs: () => process.hrtime.bigint(),
+    // Date.now has milliseconds; the monotonic clock adds what lies below them. Nothing relies on their relation.
+    realtimeNs: () => BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n),
+    cycleCounter: () => unable(NO_ADDON),
+    osRandom: readOsRandom,
+    runtimeRandom: (lengthBytes) => randomBytes(lengthBytes),
+    cpuRandom: () => unable(NO_ADDON),
+    bootId: readBootId,
+    vmGeneration: () => unable(NO_ADDON),
+    timers: systemTimers,
+    fs,
+    spawn: (command, args, options) => spawn(command, args, options),
+    connect: (endpoint) => net.connect(endpoint),
+  };
+}
+
+const systemTimers: Timers = {
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+  every(periodMs, run) {
+    const timer = setInterval(run, periodMs);
+    return { cancel: () => clearInterval(timer) };
+  },
+  sleep: (delayMs, signal) => sleep(delayMs, undefined, signal === undefined ? {} : { signal }),
+};
+
+/** /dev/urandom never blocks once the kernel's RNG is ready, and Node itself has waited for that before our first line. */
+function readOsRandom(lengthBytes: number): Uint8Array {
+  const bytes = new Uint8Array(lengthBytes);
+  let read = 0;
+  try {
+    const device = openSync('/dev/urandom', 'r');
+    try {
+      while (read < lengthBytes) {
+        const got = readSync(device, bytes, read, lengthBytes - read, null);
+        if (got === 0) throw new Error('end of file');
+        read += got;
+      }
+    } finally {
+      closeSync(device);
+    }
+  } catch (cause) {
+    bytes.fill(0);
+    throw new LamplighterError('ERR_OS_RNG', '/dev/urandom cannot be read', { cause });
+  }
+  return bytes;
+}
+
+function readBootId(): Ability<Uint8Array> {
+  try {
+    const hex = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').replace(/[^0-9a-f]/g, '');
+    return hex.length === 32
+      ? able(Buffer.from(hex, 'hex'))
+      : unable('the kernel gave an unreadable boot id');
+  } catch {
+    return unable('/proc/sys/kernel/random/boot_id cannot be read');
+  }
+}

@@ -1,0 +1,86 @@
+import type { ErrorCode } from '@lamplighter/core';
+import type { Basis } from './basis.js';
+
+/** The version of {@link NodeStatus}. Raised when a field changes its meaning or goes away. */
+export const STATUS_VERSION = 1;
+
+/** Why something is not as it should be. `code` is stable; `message` is for people and never holds a secret. */
+export interface Reason {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/**
+ * - `starting`: nothing heard yet.
+ * - `ok`: heard, and nothing is wrong.
+ * - `degraded`: still heard and mixed, but earns no credit.
+ * - `failed`: nothing is heard; it is tried again with back-off.
+ * - `ended`: the source had an end (a file) and reached it. Not a fault.
+ * - `stopped`: told to stop.
+ */
+export type SourceState = 'starting' | 'ok' | 'degraded' | 'failed' | 'ended' | 'stopped';
+
+/** What a source says of itself. */
+export interface SourceReport {
+  readonly state: SourceState;
+  readonly reason?: Reason;
+  /** What bytes from this source are worth now: `physical` only while a healthy physical noise source is heard. */
+  readonly basis: Basis;
+  /** Source-specific numbers, flat, for people and metrics: frames, frames a second, reconnects … */
+  readonly details: Readonly<Record<string, number | string | boolean>>;
+}
+
+/** What an outlet says of itself. */
+export interface OutletReport {
+  readonly state: 'waiting' | 'ok' | 'failed' | 'stopped';
+  readonly reason?: Reason;
+  /** Bytes of output handed out since start. */
+  readonly bytes: number;
+  /** Outlet-specific numbers: beacons served, subscribers, refusals … */
+  readonly details: Readonly<Record<string, number | string | boolean>>;
+}
+
+/** One source as the node sees it: what it says of itself, and what was really heard. */
+export interface SourceStatus extends SourceReport {
+  readonly name: string;
+  readonly kind: string;
+  readonly required: boolean;
+  /** Bytes heard since start. */
+  readonly bytes: number;
+  /** Events that entered the pools since start. */
+  readonly events: number;
+  /** Real time of the last byte heard, ISO 8601; absent when nothing was heard. */
+  readonly lastHeard?: string;
+}
+
+/** One outlet as the node sees it. */
+export interface OutletStatus extends OutletReport {
+  readonly name: string;
+  readonly kind: string;
+}
+
+export type NodeState = 'starting' | 'ready' | 'degraded' | 'stopping';
+
+/** The whole truth about one node: behind `/v1/status`, the terminal, the page and the metrics. */
+export interface NodeStatus {
+  readonly version: typeof STATUS_VERSION;
+  readonly name: string;
+  readonly software: string;
+  readonly pid: number;
+  readonly state: NodeState;
+  readonly reasons: readonly Reason[];
+  readonly uptimeMs: number;
+  readonly basis: readonly string[];
+  readonly generator: {
+    readonly schedule: string;
+    readonly seeded: boolean;
+    /** Reseeds of any kind, including direct ones. */
+    readonly reseeds: number;
+    readonly directReseeds: number;
+    readonly lastReseed?: string;
+  };
+  readonly sources: readonly SourceStatus[];
+  readonly outlets: readonly OutletStatus[];
+  readonly configuration: { readonly file: string; readonly reloads: number; readonly reloadError?: Reason };
+}
