@@ -13,6 +13,7 @@ export const ERROR_ACTIONS = {
   // not yet
   ERR_NOT_SEEDED: 'wait',
   ERR_STOPPED: 'wait',
+  ERR_RESEED_REQUIRED: 'wait',
 
   // an input is lost for now
   ERR_OS_RNG: 'go-on-without',

@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { LamplighterError } from '@lamplighter/core';
 import { type Ability, able, unable } from './ability.js';
 
@@ -17,6 +17,14 @@ export interface Timers {
   every(periodMs: number, run: () => void): { cancel(): void };
   /** @throws AbortError when the signal fires first */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves in the next turn of the event loop. */
+  turn(): Promise<void>;
+}
+
+/** Moments at which something came in from outside: whoever hears a packet notes it, `timing` listens. */
+export interface Arrivals {
+  note(): void;
+  subscribe(listener: () => void): { cancel(): void };
 }
 
 /**
@@ -43,6 +51,7 @@ export interface Environment {
   /** Changes when this VM was cloned or restored. */
   vmGeneration(): Ability<Uint8Array>;
   readonly timers: Timers;
+  readonly arrivals: Arrivals;
   readonly fs: typeof fs;
   spawn(command: string, args: readonly string[], options: SpawnOptions): ChildProcess;
   connect(endpoint: Endpoint): Duplex;
@@ -63,6 +72,7 @@ export function systemEnvironment(): Environment {
     bootId: readBootId,
     vmGeneration: () => unable(NO_ADDON),
     timers: systemTimers,
+    arrivals: newArrivals(),
     fs,
     spawn: (command, args, options) => spawn(command, args, options),
     connect: (endpoint) => net.connect(endpoint),
@@ -79,7 +89,22 @@ const systemTimers: Timers = {
     return { cancel: () => clearInterval(timer) };
   },
   sleep: (delayMs, signal) => sleep(delayMs, undefined, signal === undefined ? {} : { signal }),
+  turn: () => immediate(),
 };
+
+/** Arrivals that this process notes itself. */
+export function newArrivals(): Arrivals {
+  const listeners = new Set<() => void>();
+  return {
+    note: () => {
+      for (const listener of listeners) listener();
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return { cancel: () => void listeners.delete(listener) };
+    },
+  };
+}
 
 /** /dev/urandom never blocks once the kernel's RNG is ready, and Node itself has waited for that before our first line. */
 function readOsRandom(lengthBytes: number): Uint8Array {

@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto';
+import { assertBytes, assertLength, wipe } from '../bytes.js';
+import { encode, encodedLengthBytes, type Part } from '../encoding.js';
+import { LamplighterError } from '../errors.js';
+import { compareLabels } from '../labels.js';
+import { SHAD256_LENGTH_BYTES, type Shad256Variant } from '../shad256.js';
+import { MAX_REQUEST_BYTES } from './generator-steps.js';
+import { FortunaGenerator } from './generator.js';
+import { assertSource, MAX_EVENT_BYTES, Pool } from './pool.js';
+import { classicSchedule, type Schedule, type ScheduleName } from './schedule.js';
+
+/** What an {@link Accumulator} is made with. */
+export interface AccumulatorOptions {
+  readonly schedule: ScheduleName;
+  /** Milliseconds of a clock that is never set back; arbitrary origin. Read when a reseed may be due, nowhere else. */
+  readonly monotonicMs: () => number;
+  /** `book` unless known answers of another implementation are checked. */
+  readonly shad256?: Shad256Variant;
+}
+
+/** Most bytes of one {@link Accumulator.generate}: 1 GiB, so that a wrong number fails here and not in the allocator. */
+const MAX_GENERATE_BYTES = 2 ** 30;
+
+/**
+ * The root: pools that gather whatever is heard, a schedule that says when they are drained, and the generator they are
+ * drained into.
+ *
+ * Source: Ferguson, Schneier, Kohno, "Cryptography Engineering" (2010), ch. 9.5; DESIGN 6.2 and 6.3. Deviations, all from
+ * DESIGN 6.3: each source walks the pools by itself; the first seeding, resumes, clones and beacons go past the pools
+ * straight into the generator ({@link Accumulator.reseedDirect}), and nothing is generated before the first of these.
+ * Consumers do not read it: they open a stream keyed from it.
+ */
+export class Accumulator {
+  readonly #generator: FortunaGenerator;
+  readonly #pools: readonly Pool[];
+  readonly #schedule: Schedule;
+  #scheduledReseedCount = 0;
+  #directReseedCount = 0;
+  #destroyed = false;
+
+  constructor(options: AccumulatorOptions) {
+    const shad256 = options.shad256 ?? 'book';
+    this.#generator = new FortunaGenerator({ shad256 });
+    this.#schedule = scheduleNamed(options.schedule, options.monotonicMs);
+    this.#pools = Array.from({ length: this.#schedule.poolCount }, () => new Pool(shad256));
+  }
+
+  /** Whether the first direct reseed has happened. False again once destroyed. */
+  get seeded(): boolean {
+    return this.#generator.seeded;
+  }
+
+  /** Reseeds of any kind so far. */
+  get reseedCount(): number {
+    return this.#scheduledReseedCount + this.#directReseedCount;
+  }
+
+  /** Reseeds that went past the pools. They do not move the schedule, so they are counted apart. */
+  get directReseedCount(): number {
+    return this.#directReseedCount;
+  }
+
+  /** Another number after every reseed of any kind. Streams compare it before their next byte to follow the root. */
+  get generation(): number {
+    return this.reseedCount;
+  }
+
+  /**
+   * Adds one event to the pool where its source is. Never reseeds by itself: due drains run at the next read.
+   *
+   * @param source - source number, 0..255, fixed for the life of the accumulator
+   * @param event - at least 1 byte; longer than 32 bytes is hashed with SHA-256 first. Copied: the caller keeps it and
+   *   may wipe it. Cost: 0.1 µs for 32 bytes, else one hash of it
+   * @throws RangeError if the number or length is out of range; TypeError if destroyed or not given bytes; state unchanged
+   */
+  add(source: number, event: Uint8Array): void {
+    this.#assertAlive();
+    assertSource(source);
+    assertBytes('an event', event);
+    if (event.length < 1) throw new RangeError('an event has at least 1 byte');
+    const long = event.length > MAX_EVENT_BYTES;
+    const record = long ? createHash('sha256').update(event).digest() : event;
+    this.#pool(this.#schedule.place(source)).add(source, record);
+    if (long) wipe(record);
+  }
+
+  /**
+   * Drains the pools that are due into one reseed. Before the first direct reseed nothing is due: the pools gather.
+   *
+   * Source: ch. 9.5.5, RandomData, its first half.
+   * @returns whether there was a reseed
+   * @throws TypeError if destroyed
+   */
+  reseedIfDue(): boolean {
+    this.#assertAlive();
+    if (!this.seeded) return false;
+    const due = this.#schedule.takeDue((pool) => this.#pool(pool).lengthBytes);
+    if (due.length === 0) return false;
+    // s ← ε; s ← s ‖ SHAd-256(P_i); P_i ← ε
+    const s = this.#drain(due);
+    // Reseed(G, s)
+    this.#generator.reseed(s);
+    wipe(s);
+    this.#scheduledReseedCount += 1;
+    return true;
+  }
+
+  /**
+   * Pseudo-random bytes, after what is due has been drained.
+   *
+   * Source: ch. 9.5.5, RandomData. More than 2^20 bytes are several requests to the generator, each with its own key.
+   * @param lengthBytes - 0..2^30
+   * @returns a new array, not kept here
+   * @throws RangeError on another length; LamplighterError ERR_NOT_SEEDED before the first direct reseed, however full the
+   *   pools are; TypeError if destroyed; state unchanged
+   */
+  generate(lengthBytes: number): Uint8Array {
+    this.#assertAlive();
+    assertLength('the number of bytes', lengthBytes, 0, MAX_GENERATE_BYTES);
+    if (!this.seeded) {
+      throw new LamplighterError('ERR_NOT_SEEDED', 'the accumulator has not been seeded', {
+        hint: 'wait for the first direct reseed',
+      });
+    }
+    const output = lengthBytes > MAX_REQUEST_BYTES ? new Uint8Array(lengthBytes) : undefined;
+    this.reseedIfDue();
+    if (output === undefined) return this.#generator.generate(lengthBytes);
+    for (let offset = 0; offset < lengthBytes; offset += MAX_REQUEST_BYTES) {
+      const request = this.#generator.generate(Math.min(MAX_REQUEST_BYTES, lengthBytes - offset));
+      output.set(request, offset);
+      wipe(request);
+    }
+    return output;
+  }
+
+  /**
+   * The bypass: s = E(context, parts) goes past the pools, straight into Reseed, where the generator's secret K plays the
+   * mix key. For first seeding, resume, clone detection and beacons only.
+   *
+   * Source: DESIGN 6.3. Pools, positions and schedule are untouched: draining deep pools on demand would hand whoever can
+   * cause a bypass the premature reseed that Fortuna exists to prevent. The same bytes also belong into the source's pools,
+   * which is the caller's `add`. Only the first direct reseed drains all pools; their digests enter as part `pools`.
+   *
+   * @param context - why, see {@link encode}
+   * @param parts - one per source, absent ones included, see {@link encode}; at least one must hold a byte, and none may
+   *   be `pools`. How much entropy makes a first seeding is the caller's judgement
+   * @throws RangeError or TypeError as {@link encode}, or if nothing is present, or on a part `pools`; TypeError if
+   *   destroyed; state unchanged
+   */
+  reseedDirect(context: string, parts: readonly Part[]): void {
+    this.#assertAlive();
+    encodedLengthBytes(context, parts); // throws before anything is drained
+    if (parts.some(({ label }) => label === 'pools' || label.startsWith('pools/'))) {
+      throw new RangeError('the part pools is made here, not by callers');
+    }
+    // Else a first seeding from nothing at all would make this look seeded.
+    if (!parts.some(({ bytes }) => bytes !== undefined && bytes.length > 0)) {
+      throw new RangeError('a direct reseed needs at least one byte');
+    }
+
+    const pools = this.seeded ? undefined : this.#drain(this.#pools.keys());
+    const s = encode(context, pools === undefined ? parts : withPools(parts, pools));
+    this.#generator.reseed(s);
+    wipe(s, pools);
+    this.#directReseedCount += 1;
+  }
+
+  /** Wipes key and pools; every later call throws. The counts stay readable. Idempotent. */
+  destroy(): void {
+    this.#generator.destroy();
+    for (const pool of this.#pools) pool.wipe();
+    this.#destroyed = true;
+  }
+
+  #drain(indices: Iterable<number>): Uint8Array {
+    const digests = Array.from(indices, (index) => this.#pool(index).drain());
+    const s = new Uint8Array(digests.length * SHAD256_LENGTH_BYTES);
+    digests.forEach((digest, place) => s.set(digest, place * SHAD256_LENGTH_BYTES));
+    wipe(...digests);
+    return s;
+  }
+
+  #pool(index: number): Pool {
+    const pool = this.#pools[index];
+    if (pool === undefined) throw new RangeError(`there is no pool ${index}`);
+    return pool;
+  }
+
+  #assertAlive(): void {
+    if (this.#destroyed) throw new TypeError('the accumulator was destroyed');
+  }
+}
+
+function scheduleNamed(name: ScheduleName, monotonicMs: () => number): Schedule {
+  switch (name) {
+    case 'classic':
+      return classicSchedule({ monotonicMs });
+    default:
+      throw new RangeError('there is no schedule of that name');
+  }
+}
+
+/** `parts` and the digests of the pools, at their place in the order of labels. */
+function withPools(parts: readonly Part[], digests: Uint8Array): Part[] {
+  const pools: Part = { label: 'pools', bytes: digests };
+  const place = parts.findIndex(({ label }) => compareLabels(label, pools.label) > 0);
+  return place === -1 ? [...parts, pools] : parts.toSpliced(place, 0, pools);
+}

@@ -1,0 +1,79 @@
+/**
+ * Every kind of part there is, in the order in which parts stand in an encoding. Source: DESIGN section 5.
+ *
+ * The order is part of the format: inserting or moving a kind changes no encoded byte of lists that stay legal, but makes
+ * other lists legal. Append with care, never reorder.
+ */
+export const PART_LABELS = Object.freeze([
+  // who and which: separators, never secrets
+  'certificate',
+  'nonce',
+  'start',
+  'stream',
+  'realtime',
+  'monotonic',
+  'boot-id',
+  'counter',
+  'vm-generation',
+  'cycles',
+  // what comes from elsewhere
+  'root',
+  'camera',
+  'feed',
+  'beacon',
+  'pollen',
+  'egd',
+  'mailbox',
+  'process',
+  'public',
+  'seed',
+  'pools',
+  // what this machine alone can see
+  'whirlwind',
+  'timing',
+  'jitter',
+  'cpu',
+  'os',
+] as const);
+
+/** The first half of a label: what kind of thing a part is. */
+export type PartKind = (typeof PART_LABELS)[number];
+
+const RANKS: ReadonlyMap<string, number> = new Map(PART_LABELS.map((kind, rank) => [kind, rank]));
+const NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
+
+/**
+ * Says whether a text is a legal part label: `KIND` or `KIND/NAME`, KIND from {@link PART_LABELS}, NAME 1..63 characters
+ * of `a-z 0-9 . -` that do not begin with `.` or `-`.
+ */
+export function isPartLabel(label: string): boolean {
+  return parse(label) !== undefined;
+}
+
+/**
+ * The order of parts in an encoding: by the rank of KIND in {@link PART_LABELS}, then by NAME bytewise, no name first.
+ *
+ * A total order: two legal labels compare equal only if they are the same text.
+ * @returns negative if `a` stands before `b`, positive if after, 0 if they are the same
+ * @throws RangeError if either is not a legal label
+ */
+export function compareLabels(a: string, b: string): number {
+  const left = parse(a);
+  const right = parse(b);
+  if (left === undefined || right === undefined) {
+    throw new RangeError('a part label is KIND or KIND/NAME with KIND from the table of part labels');
+  }
+  if (left.rank !== right.rank) return left.rank - right.rank;
+  // Names are ASCII, so comparing UTF-16 units compares bytes; localeCompare would depend on the machine's locale.
+  if (left.name === right.name) return 0;
+  return left.name < right.name ? -1 : 1;
+}
+
+function parse(label: string): { rank: number; name: string } | undefined {
+  const slash = label.indexOf('/');
+  const rank = RANKS.get(slash === -1 ? label : label.slice(0, slash));
+  if (rank === undefined) return undefined;
+  if (slash === -1) return { rank, name: '' };
+  const name = label.slice(slash + 1);
+  return NAME.test(name) ? { rank, name } : undefined;
+}

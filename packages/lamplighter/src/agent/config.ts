@@ -1,0 +1,36 @@
+import { dirname, resolve } from 'node:path';
+import { z } from 'zod';
+import type { Environment } from '../local/environment.js';
+import { entryName, filePath, httpsUrl, peer } from '../config/fields.js';
+import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
+
+const relay = z.strictObject({
+  name: entryName.describe('shown in what the agent reports; unique'),
+  url: httpsUrl,
+  peer,
+});
+
+/** The configuration of `lamplighter agent`. Relative paths are relative to the file they stand in. */
+export const agentConfig = z.strictObject({
+  tls: tlsPaths,
+  relays: z.array(relay).min(1).max(16),
+  require: z
+    .int()
+    .min(0)
+    .max(16)
+    .default(1)
+    .describe('beacons that make a boot "seeded with beacons" (exit 0)'),
+  deadlineMs: z.int().min(100).max(300_000).default(5_000).describe('how long all relays together are given'),
+  kernel: z.strictObject({ device: filePath.default('/dev/random') }).prefault({}),
+});
+
+export type AgentConfig = z.output<typeof agentConfig>;
+
+/**
+ * Reads and validates an agent's configuration.
+ * @throws LamplighterError ERR_CONFIG_FILE, ERR_CONFIG: every fault named with its key path
+ */
+export async function loadAgentConfig(environment: Environment, path: string): Promise<AgentConfig> {
+  const config = validate(agentConfig, await readYaml(environment, path), path);
+  return { ...config, tls: resolveTls(dirname(resolve(path)), config.tls) };
+}

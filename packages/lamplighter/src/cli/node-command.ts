@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import { explain, untilStopped } from './terminal.js';
+
+/** `lamplighter node --config FILE` */
+export function addNodeCommand(program: Command): void {
+  program
+    .command('node')
+    .description('run a node: an office, a relay or a VM host, as its configuration says')
+    .requiredOption('--config <file>', 'configuration, YAML')
+    .addHelpText(
+      'after',
+      '\nSIGHUP reloads configuration and certificates; when the new one is not valid the old one stays.\nLogs go to standard error, one JSON object a line.',
+    )
+    .action(async ({ config: file }: { config: string }) => {
+      const [{ loadNodeConfig }, { openLog }, { Node }, { systemEnvironment }] = await Promise.all([
+        import('../node/config.js'),
+        import('../node/log.js'),
+        import('../node/node.js'),
+        import('../local/environment.js'),
+      ]);
+      const environment = systemEnvironment();
+      const config = await loadNodeConfig(environment, file);
+      const log = openLog(config.log.level, config.name);
+      const stopping = untilStopped();
+      const node = new Node(config, { environment, log, file });
+
+      process.on('SIGHUP', () => {
+        loadNodeConfig(environment, file)
+          .then((fresh) => node.reload(fresh))
+          .then(
+            () => log.info('configuration reloaded'),
+            (error: unknown) => {
+              log.error('configuration not reloaded; the old one stays');
+              explain(error);
+            },
+          );
+      });
+      await node.start();
+      if (!stopping.aborted) {
+        await new Promise((resolve) => stopping.addEventListener('abort', resolve, { once: true }));
+      }
+      log.info('stopping');
+      await node.stop();
+      log.info('stopped');
+    });
+}

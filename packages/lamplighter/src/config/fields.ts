@@ -1,0 +1,22 @@
+import { z } from 'zod';
+
+/** Fields that several entries of a configuration share. */
+
+/** A name on the status page, in metrics and in labels. */
+export const entryName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, 'expected a name of a-z, 0-9, dot and hyphen, at most 63 long');
+
+export const httpsUrl = z
+  .url({ protocol: /^https$/, error: 'expected a URL that begins with https://' })
+  .max(2048);
+
+export const peer = entryName
+  .optional()
+  .describe('the name in the upstream’s certificate; when given it replaces the check of its host name');
+
+export const periodMs = (least: number, most: number): z.ZodInt => z.int().min(least).max(most);
+
+export const port = z.int().min(0).max(65_535);
+
+export const filePath = z.string().min(1).max(4096);

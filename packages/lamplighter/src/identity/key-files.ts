@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { LamplighterError } from '@lamplighter/core';
+
+/** One file of a set that is written together. */
+export interface FileToWrite {
+  readonly path: string;
+  readonly content: string | Uint8Array;
+  /** Permission bits, narrowed by the umask. */
+  readonly mode: number;
+  /** A file that is there already with this very content is no conflict. */
+  readonly sameIsFine?: boolean;
+}
+
+/** Makes a directory with mode 0700, and its parents; one that is there keeps its mode. */
+export async function makePrivateDirectory(path: string): Promise<void> {
+  await fs.mkdir(path, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Writes files of one directory so that each is either whole and durable or not there: temporary file, fsync, then link
+ * (which, unlike rename, never replaces a file that someone else made meanwhile) or rename, then fsync of the directory.
+ * @param files - at least one, all in one directory
+ * @param overwrite - replace what is there
+ * @throws LamplighterError ERR_FILE_EXISTS when a file is there and may not be replaced; nothing was changed
+ * @throws the error of the file system otherwise; temporary files and files newly made by this call are removed
+ */
+export async function writeFilesTogether(files: readonly FileToWrite[], overwrite = false): Promise<void> {
+  const wanted = overwrite ? files : await withoutThoseThere(files);
+  const [first] = wanted;
+  if (first === undefined) return;
+  const suffix = `.${randomBytes(6).toString('hex')}.tmp`;
+  const made: string[] = [];
+  try {
+    for (const file of wanted) await writeDurably(file.path + suffix, file);
+    for (const file of wanted) {
+      if (overwrite) {
+        await fs.rename(file.path + suffix, file.path);
+      } else {
+        await fs.link(file.path + suffix, file.path).catch(conflict(file.path));
+        made.push(file.path);
+      }
+    }
+  } catch (cause) {
+    await Promise.all(made.map((path) => fs.rm(path, { force: true })));
+    throw cause;
+  } finally {
+    await Promise.all(wanted.map((file) => fs.rm(file.path + suffix, { force: true })));
+  }
+  const directory = await fs.open(dirname(first.path), 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function withoutThoseThere(files: readonly FileToWrite[]): Promise<FileToWrite[]> {
+  const missing: FileToWrite[] = [];
+  for (const file of files) {
+    const there = await fs.lstat(file.path).catch(absent);
+    if (there === undefined) {
+      missing.push(file);
+    } else if (file.sameIsFine !== true || !(await hasContent(file))) {
+      throw exists(file.path);
+    }
+  }
+  return missing;
+}
+
+async function hasContent(file: FileToWrite): Promise<boolean> {
+  return (await fs.readFile(file.path)).equals(Buffer.from(file.content));
+}
+
+async function writeDurably(path: string, file: FileToWrite): Promise<void> {
+  const handle = await fs.open(path, 'wx', file.mode);
+  try {
+    await handle.writeFile(file.content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function absent(cause: unknown): undefined {
+  if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+  throw cause;
+}
+
+function conflict(path: string): (cause: unknown) => never {
+  return (cause) => {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') throw exists(path);
+    throw cause;
+  };
+}
+
+function exists(path: string): LamplighterError {
+  return new LamplighterError('ERR_FILE_EXISTS', `${path} is there already`, {
+    hint: 'use another directory or name, or ask for it to be overwritten',
+  });
+}

@@ -1,0 +1,40 @@
+import { dirname } from 'node:path';
+import type { Environment } from './environment.js';
+
+/**
+ * Replaces a file so that after a power cut either the old or the new content is there, whole: temporary file, fsync,
+ * rename, fsync of the folder.
+ *
+ * @param fs - Environment.fs
+ * @param path - the file; its folder must exist
+ * @param bytes - the whole new content
+ * @param mode - permission bits of the new file
+ * @throws the file system's own error; the old file is then untouched and the temporary one removed
+ */
+export async function replaceDurably(
+  fs: Environment['fs'],
+  path: string,
+  bytes: Uint8Array,
+  mode = 0o600,
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.new`;
+  try {
+    const file = await fs.open(temporary, 'w', mode);
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await fs.rename(temporary, path);
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error;
+  }
+  const folder = await fs.open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

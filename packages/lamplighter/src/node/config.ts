@@ -1,0 +1,77 @@
+import { dirname, resolve } from 'node:path';
+import { LamplighterError } from '@lamplighter/core';
+import { z } from 'zod';
+import type { Environment } from '../local/environment.js';
+import { entryName, filePath, port } from '../config/fields.js';
+import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
+import { outletEntry } from './outlet-kinds.js';
+import { sourceEntry } from './source-kinds.js';
+
+const address = (defaultHost: string, defaultPort: number) =>
+  z.strictObject({
+    host: z.string().min(1).max(255).default(defaultHost),
+    port: port.default(defaultPort),
+  });
+
+/** The configuration of `lamplighter node`. Relative paths are relative to the file they stand in. */
+export const nodeConfig = z.strictObject({
+  name: entryName.describe('shown in status and logs'),
+  state: filePath.describe('a folder of this node’s own; made when missing'),
+  tls: tlsPaths.optional().describe('needed to listen and to ask other nodes'),
+  listen: address('0.0.0.0', 9443).optional().describe('mutual TLS, for the feed and beacon outlets'),
+  admin: address('127.0.0.1', 9600).prefault({}).describe('health, status and metrics; no secret bytes'),
+  schedule: z.enum(['classic']).default('classic'),
+  seedDeadlineMs: z
+    .int()
+    .min(100)
+    .max(600_000)
+    .default(10_000)
+    .describe('how long the first seeding waits for sources that are not required'),
+  log: z.strictObject({ level: z.enum(['error', 'warn', 'info', 'debug']).default('info') }).prefault({}),
+  sources: z.array(sourceEntry).min(1).max(256),
+  outlets: z.array(outletEntry).max(64).default([]),
+});
+
+export type NodeConfig = z.output<typeof nodeConfig>;
+
+/**
+ * Reads and validates a configuration.
+ * @param path - a YAML (or JSON) file of at most 1 MiB
+ * @throws LamplighterError ERR_CONFIG_FILE when it cannot be read, ERR_CONFIG when it is not valid: every fault is
+ *   named with its key path and what is expected there
+ */
+export async function loadNodeConfig(environment: Environment, path: string): Promise<NodeConfig> {
+  const config = validate(nodeConfig, await readYaml(environment, path), path);
+  checkWhole(config, path);
+  const folder = dirname(resolve(path));
+  return {
+    ...config,
+    state: resolve(folder, config.state),
+    ...(config.tls && { tls: resolveTls(folder, config.tls) }),
+  };
+}
+
+/** What no single entry can know. */
+function checkWhole(config: NodeConfig, path: string): void {
+  const fail = (where: string, message: string, hint: string): never => {
+    throw new LamplighterError('ERR_CONFIG', `${path}: ${where}: ${message}`, { hint });
+  };
+  for (const list of ['sources', 'outlets'] as const) {
+    const seen = new Set<string>();
+    config[list].forEach(({ name }, index) => {
+      if (seen.has(name))
+        fail(`${list}[${index}].name`, `'${name}' is used twice`, 'give each its own name: …');
+      seen.add(name);
+    });
+  }
+  const needsTls = [...config.sources, ...config.outlets].find(
+    ({ kind }) => kind === 'feed' || kind === 'beacon',
+  );
+  if (config.tls === undefined && (needsTls !== undefined || config.listen !== undefined)) {
+    fail('tls', 'missing', 'make one with `lamplighter ca issue` and name its ca, cert and key');
+  }
+  const served = config.outlets.find(({ kind }) => kind === 'feed' || kind === 'beacon');
+  if (served !== undefined && config.listen === undefined) {
+    fail('listen', `missing, and the ${served.kind} outlet needs it`, 'add listen: { host: …, port: … }');
+  }
+}

@@ -1,0 +1,59 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { NodeStatus } from '../wire/status.js';
+
+/**
+ * The status as Prometheus metrics: computed from it at every scrape, so the two cannot disagree. Label sets are bounded
+ * by the configuration; no metric holds a byte of entropy.
+ */
+export function newMetrics(status: () => NodeStatus): { contentType: string; text(): Promise<string> } {
+  const registers = [new Registry()];
+  const gauge = (name: string, help: string, labelNames: string[] = []) =>
+    new Gauge({ name: `lamplighter_${name}`, help, labelNames, registers });
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name: `lamplighter_${name}_total`, help, labelNames, registers });
+
+  const info = gauge('info', 'Name and version of this node.', ['node', 'software']);
+  const serving = gauge('ready', '1 when the node serves, degraded or not.');
+  const degraded = gauge('degraded', '1 when the node serves but something is wrong.');
+  const uptime = gauge('uptime_seconds', 'Seconds since the node started.');
+  const basis = gauge('basis', '1 for every word the output rests on.', ['word']);
+  const reseeds = counter('reseeds', 'Reseeds of the generator, direct ones included.');
+  const directReseeds = counter('direct_reseeds', 'Direct reseeds: first seeding, beacons.');
+  const sourceUp = gauge('source_up', '1 when the source is heard and nothing is wrong.', ['source', 'kind']);
+  const sourceBytes = counter('source_bytes', 'Bytes heard from the source.', ['source', 'kind']);
+  const sourceEvents = counter('source_events', 'Events the source put into the pools.', ['source', 'kind']);
+  const outletUp = gauge('outlet_up', '1 when the outlet works.', ['outlet', 'kind']);
+  const outletBytes = counter('outlet_bytes', 'Bytes handed out by the outlet.', ['outlet', 'kind']);
+  const residentMemory = gauge('resident_memory_bytes', 'Resident memory of the process.');
+
+  function collect(now: NodeStatus): void {
+    registers[0]?.resetMetrics();
+    info.set({ node: now.name, software: now.software }, 1);
+    serving.set(now.state === 'ready' || now.state === 'degraded' ? 1 : 0);
+    degraded.set(now.state === 'degraded' ? 1 : 0);
+    uptime.set(now.uptimeMs / 1_000);
+    for (const word of ['simulated', 'degraded', 'physical'])
+      basis.set({ word }, now.basis.includes(word) ? 1 : 0);
+    reseeds.inc(now.generator.reseeds);
+    directReseeds.inc(now.generator.directReseeds);
+    for (const { name: source, kind, state, bytes, events } of now.sources) {
+      sourceUp.set({ source, kind }, state === 'ok' ? 1 : 0);
+      sourceBytes.inc({ source, kind }, bytes);
+      sourceEvents.inc({ source, kind }, events);
+    }
+    for (const { name: outlet, kind, state, bytes } of now.outlets) {
+      outletUp.set({ outlet, kind }, state === 'ok' ? 1 : 0);
+      outletBytes.inc({ outlet, kind }, bytes);
+    }
+    residentMemory.set(process.memoryUsage.rss());
+  }
+
+  const [registry] = registers;
+  return {
+    contentType: registry?.contentType ?? 'text/plain',
+    async text() {
+      collect(status());
+      return (await registry?.metrics()) ?? '';
+    },
+  };
+}

@@ -1,0 +1,310 @@
+import { Accumulator, LamplighterError } from '@lamplighter/core';
+import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
+import type { Environment } from '../local/environment.js';
+import { raiseStartNumber } from '../local/start-number.js';
+import { openStream } from '../local/stream.js';
+import type { Outlet, OutletContext } from '../outlets/outlet.js';
+import { basisToWords } from '../wire/basis.js';
+import { Listener } from '../wire/listener.js';
+import { reasonOf } from '../wire/reason.js';
+import { SOFTWARE } from '../wire/software.js';
+import { type NodeStatus, type Reason, STATUS_VERSION } from '../wire/status.js';
+import { type AdminServer, startAdmin } from './admin.js';
+import { changedEntries, refuseFixedChanges } from './config-change.js';
+import type { NodeConfig } from './config.js';
+import type { Log } from './log.js';
+import { createOutlet, type OutletEntry } from './outlet-kinds.js';
+import { judge, type Readiness } from './readiness.js';
+import { seed } from './seeding.js';
+import { createSource, type SourceEntry } from './source-kinds.js';
+import { SourceRunner } from './source-runner.js';
+import { watchStates } from './watch.js';
+
+/** Readiness is asked for with every beacon; the parts it is judged by change far more slowly. */
+const READINESS_FRESH_NS = 200_000_000n;
+const STOP_DEADLINE_MS = 1_500;
+/** The highest source number belongs to what clients push in; configured sources count up from 0. */
+const CLIENT_INPUT_NUMBER = 255;
+
+export interface NodeOptions {
+  readonly environment: Environment;
+  readonly log: Log;
+  /** Where the configuration came from, for the status. */
+  readonly file: string;
+}
+
+/**
+ * A node: hears from sources, mixes them into one accumulator, speaks through outlets. Office, relay and VM host are
+ * this same class, told apart only by their configuration.
+ */
+export class Node {
+  readonly #options: NodeOptions;
+  readonly #accumulator: Accumulator;
+  readonly #startedAtNs: bigint;
+  readonly #stopping = new AbortController();
+  /** Fires after outlets had their time to drain. */
+  readonly #cutting = new AbortController();
+  readonly #seeded: Promise<void>;
+  readonly #numbers = new Map<string, number>();
+  readonly #runners = new Map<string, SourceRunner>();
+  readonly #outlets = new Map<string, Outlet>();
+  #settleSeeded: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
+  #config: NodeConfig;
+  #tls: TlsMaterial | undefined;
+  #listener: Listener | undefined;
+  #admin: AdminServer | undefined;
+  #start: { number: bigint; instanceId: Uint8Array } | undefined;
+  #watch: { cancel(): void } | undefined;
+  #waitingFor: Reason | undefined;
+  #simulatedBefore = false;
+  #readiness: { atNs: bigint; value: Readiness } | undefined;
+  #reloads = 0;
+  #reloadError: Reason | undefined;
+  #stopped: Promise<void> | undefined;
+
+  /** Makes a node from a valid configuration. Nothing is opened before {@link Node.start}. */
+  constructor(config: NodeConfig, options: NodeOptions) {
+    const { environment } = options;
+    this.#config = config;
+    this.#options = options;
+    this.#startedAtNs = environment.monotonicNs();
+    this.#accumulator = new Accumulator({
+      schedule: config.schedule,
+      monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
+    });
+    this.#seeded = new Promise((resolve, reject) => {
+      this.#settleSeeded = { resolve, reject };
+    });
+    // Who waits for it hears of a rejection; when nobody waits it is no fault.
+    this.#seeded.catch(() => undefined);
+  }
+
+  /**
+   * Opens the listeners, starts every source and outlet, and begins to seed. Returns when all are under way; until the
+   * node is seeded it answers "not ready".
+   * @throws LamplighterError `fix-configuration`; everything opened is closed again
+   */
+  async start(): Promise<void> {
+    const { environment, log } = this.#options;
+    const { tls, listen, admin, state, sources, outlets } = this.#config;
+    try {
+      this.#tls = tls && (await loadTlsFiles(tls));
+      const number = await raiseStartNumber(environment, state);
+      this.#start = { number, instanceId: environment.osRandom(16) };
+      if (this.#tls && listen) {
+        this.#listener = new Listener(this.#tls, {
+          onError: (error: unknown) => log.error({ reason: reasonOf(error) }, 'a request failed'),
+          onArrival: () => environment.arrivals.note(),
+        });
+      }
+      this.#admin = await startAdmin(admin, () => this.status());
+      for (const runner of sources.map((entry) => this.#newRunner(entry))) await this.#startSource(runner);
+      for (const outlet of outlets.map((entry) => this.#newOutlet(entry))) await this.#startOutlet(outlet);
+      if (listen) await this.#listener?.listen(listen);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#watch = watchStates(environment, log, () => this.status());
+    log.info({ software: SOFTWARE, start: String(this.#start.number), admin: this.#admin.url }, 'started');
+    void this.#seed();
+  }
+
+  /** Resolves when the node is first seeded; rejects with ERR_STOPPED when it stops before that. */
+  ready(): Promise<void> {
+    return this.#seeded;
+  }
+
+  /**
+   * Follows a new configuration: parts that changed are stopped and started anew, the rest go on untouched, and new
+   * handshakes use the certificates as they are on disk now.
+   * @throws LamplighterError when it cannot be followed; the node then goes on as before
+   */
+  async reload(config: NodeConfig): Promise<void> {
+    try {
+      refuseFixedChanges(this.#config, config);
+      const tls = config.tls && (await loadTlsFiles(config.tls));
+      const sources = changedEntries(this.#config.sources, config.sources);
+      const outlets = changedEntries(this.#config.outlets, config.outlets);
+      // Whatever can refuse does so here, before anything that works is stopped.
+      const freshRunners = sources.fresh.map((entry) => this.#newRunner(entry));
+      const freshOutlets = outlets.fresh.map((entry) => this.#newOutlet(entry));
+
+      for (const name of outlets.gone) await this.#stopOutlet(name);
+      for (const name of sources.gone) await this.#stopSource(name);
+      this.#tls = tls;
+      if (tls) this.#listener?.replaceTls(tls);
+      this.#config = config;
+      for (const runner of freshRunners) await this.#startSource(runner);
+      for (const outlet of freshOutlets) await this.#startOutlet(outlet);
+      this.#reloads += 1;
+      this.#reloadError = undefined;
+    } catch (error) {
+      this.#reloadError = reasonOf(error);
+      throw error;
+    }
+  }
+
+  /** The whole truth, now. */
+  status(): NodeStatus {
+    const { environment, file } = this.#options;
+    const accumulator = this.#accumulator;
+    const { state, reasons, basis } = this.#judge();
+    return {
+      version: STATUS_VERSION,
+      name: this.#config.name,
+      software: SOFTWARE,
+      pid: process.pid,
+      state,
+      reasons,
+      uptimeMs: Number((environment.monotonicNs() - this.#startedAtNs) / 1_000_000n),
+      basis: basisToWords(basis),
+      generator: {
+        schedule: this.#config.schedule,
+        seeded: accumulator.seeded,
+        reseeds: accumulator.reseedCount,
+        directReseeds: accumulator.directReseedCount,
+      },
+      sources: [...this.#runners.values()].map((runner) => runner.status()),
+      outlets: [...this.#outlets.values()].map(outletStatus),
+      configuration: {
+        file,
+        reloads: this.#reloads,
+        ...(this.#reloadError && { reloadError: this.#reloadError }),
+      },
+    };
+  }
+
+  /** Drains the outlets, stops the sources, closes every listener; resolves when all is let go. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
+    this.#watch?.cancel();
+    await Promise.all([...this.#outlets.values()].map((outlet) => outlet.stop(STOP_DEADLINE_MS)));
+    this.#cutting.abort();
+    await Promise.all([
+      this.#listener?.stop(STOP_DEADLINE_MS),
+      ...[...this.#runners.values()].map((runner) => runner.stop()),
+    ]);
+    await this.#admin?.stop();
+    this.#accumulator.destroy();
+  }
+
+  async #seed(): Promise<void> {
+    const { environment, log } = this.#options;
+    try {
+      await seed(this.#accumulator, () => [...this.#runners.values()], {
+        environment,
+        deadlineMs: this.#config.seedDeadlineMs,
+        signal: this.#stopping.signal,
+        onWaiting: (reason) => {
+          this.#waitingFor = reason;
+          log.warn({ reason }, 'not seeded yet');
+        },
+      });
+      this.#readiness = undefined;
+      this.#settleSeeded.resolve();
+      log.info({ basis: basisToWords(this.#judge().basis) }, 'seeded');
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) log.error({ reason: reasonOf(error) }, 'seeding failed');
+      this.#settleSeeded.reject(error);
+    }
+  }
+
+  #newRunner(entry: SourceEntry): SourceRunner {
+    const { environment } = this.#options;
+    const source = createSource(entry, { environment, tls: () => this.#needTls() });
+    return new SourceRunner(source, entry, this.#numberOf(entry.name), this.#accumulator, environment);
+  }
+
+  async #startSource(runner: SourceRunner): Promise<void> {
+    this.#runners.set(runner.entry.name, runner);
+    await runner.start();
+  }
+
+  async #stopSource(name: string): Promise<void> {
+    const runner = this.#runners.get(name);
+    if (runner === undefined) return;
+    this.#runners.delete(name);
+    this.#simulatedBefore ||= runner.everSimulated;
+    await runner.stop();
+  }
+
+  #newOutlet(entry: OutletEntry): Outlet {
+    const { environment } = this.#options;
+    const start = this.#start;
+    if (start === undefined) throw new TypeError('outlets start after the start number is raised');
+    return createOutlet(entry, {
+      environment,
+      start,
+      listener: () => {
+        if (this.#listener === undefined) throw new LamplighterError('ERR_CONFIG', 'listen: missing');
+        return this.#listener;
+      },
+    });
+  }
+
+  async #startOutlet(outlet: Outlet): Promise<void> {
+    this.#outlets.set(outlet.name, outlet);
+    await outlet.start(this.#contextOf(outlet), this.#cutting.signal);
+  }
+
+  async #stopOutlet(name: string): Promise<void> {
+    const outlet = this.#outlets.get(name);
+    this.#outlets.delete(name);
+    await outlet?.stop(STOP_DEADLINE_MS);
+  }
+
+  #contextOf(outlet: Outlet): OutletContext {
+    return {
+      stream: (label) => openStream(this.#accumulator, this.#options.environment, `${outlet.name}/${label}`),
+      readiness: () => this.#judge(),
+      ready: () => this.#seeded,
+      hear: (uncreditedBytes) => this.#accumulator.add(CLIENT_INPUT_NUMBER, uncreditedBytes),
+    };
+  }
+
+  #judge(): Readiness {
+    const nowNs = this.#options.environment.monotonicNs();
+    if (this.#readiness === undefined || nowNs - this.#readiness.atNs > READINESS_FRESH_NS) {
+      const runners = [...this.#runners.values()];
+      const value = judge(
+        this.#accumulator.seeded,
+        this.#waitingFor,
+        runners.map((runner) => runner.status()),
+        [...this.#outlets.values()].map(outletStatus),
+        this.#simulatedBefore || runners.some((runner) => runner.everSimulated),
+      );
+      this.#readiness = { atNs: nowNs, value };
+    }
+    return this.#readiness.value;
+  }
+
+  #needTls(): TlsMaterial {
+    if (this.#tls === undefined) throw new LamplighterError('ERR_CONFIG', 'tls: missing');
+    return this.#tls;
+  }
+
+  /** A source keeps its number for the life of the node, also across a reload that changes it. */
+  #numberOf(name: string): number {
+    const number = this.#numbers.get(name) ?? this.#numbers.size;
+    if (number >= CLIENT_INPUT_NUMBER) {
+      throw new LamplighterError('ERR_CONFIG', 'sources: more than 255 names since the node started', {
+        hint: 'restart the node',
+      });
+    }
+    this.#numbers.set(name, number);
+    return number;
+  }
+}
+
+const outletStatus = (outlet: Outlet): NodeStatus['outlets'][number] => ({
+  name: outlet.name,
+  kind: outlet.kind,
+  ...outlet.status(),
+});

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import type { Environment } from '../local/environment.js';
+import { beaconOutlet } from '../outlets/beacon.js';
+import { feedOutlet } from '../outlets/feed.js';
+import { kernelOutlet } from '../outlets/kernel.js';
+import type { Outlet } from '../outlets/outlet.js';
+import type { Listener } from '../wire/listener.js';
+import { entryName, filePath, periodMs } from '../config/fields.js';
+
+/** What an outlet may be given besides its own options. */
+export interface OutletFactory {
+  readonly environment: Environment;
+  /** @throws LamplighterError ERR_CONFIG when the configuration has no `listen` */
+  listener(): Listener;
+  /** What no two starts of any node share. */
+  readonly start: { readonly number: bigint; readonly instanceId: Uint8Array };
+}
+
+const name = (kind: string) => entryName.default(kind).describe('shown in status and metrics; unique');
+
+const feed = z.strictObject({
+  kind: z.literal('feed'),
+  name: name('feed'),
+  maxSubscribers: z.int().min(1).max(10_000).default(256),
+});
+
+const beacon = z.strictObject({ kind: z.literal('beacon'), name: name('beacon') });
+
+const kernel = z.strictObject({
+  kind: z.literal('kernel'),
+  name: name('kernel'),
+  device: filePath.default('/dev/random'),
+  periodMs: periodMs(1_000, 86_400_000).default(300_000),
+});
+
+/** The registry of outlets. A new one is a line here and a case below. */
+export const outletEntry = z.discriminatedUnion('kind', [feed, beacon, kernel]);
+
+export type OutletEntry = z.output<typeof outletEntry>;
+
+/** Makes the outlet an entry describes. */
+export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet {
+  const { environment, start } = factory;
+  switch (entry.kind) {
+    case 'feed':
+      return feedOutlet({ ...entry, listener: factory.listener(), environment });
+    case 'beacon':
+      return beaconOutlet({ ...entry, listener: factory.listener(), environment, start });
+    case 'kernel':
+      return kernelOutlet({ ...entry, environment });
+  }
+}

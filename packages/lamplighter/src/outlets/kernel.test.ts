@@ -1,0 +1,221 @@
+import { execFileSync } from 'node:child_process';
+import type { FileHandle } from 'node:fs/promises';
+import fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Environment, type Timers, systemEnvironment } from '../local/environment.js';
+import { testNode } from './context.test.fixture.js';
+import { kernelOutlet, writeToKernel } from './kernel.js';
+
+const DEVICE = '/dev/random';
+const BYTES = Uint8Array.from({ length: 64 }, (_, index) => index);
+
+/** The real device, and a note of every write that reached it. */
+function watched(options: { mostBytes?: number; failAfterBytes?: number } = {}) {
+  const { mostBytes = Infinity, failAfterBytes = Infinity } = options;
+  const writes: Uint8Array[] = [];
+  let total = 0;
+  const write =
+    (handle: FileHandle) =>
+    async (bytes: Uint8Array, offset: number, length: number): Promise<{ bytesWritten: number }> => {
+      if (total >= failAfterBytes) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+      const { bytesWritten } = await handle.write(bytes, offset, Math.min(length, mostBytes), null);
+      writes.push(bytes.slice(offset, offset + bytesWritten));
+      total += bytesWritten;
+      return { bytesWritten };
+    };
+  const open = async (path: string, flags: number) => {
+    const handle = await fs.open(path, flags);
+    return new Proxy(handle, {
+      get: (target, key) => {
+        if (key === 'write') return write(target);
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  };
+  return { writes, environment: { ...systemEnvironment(), fs: { ...fs, open } } as Environment };
+}
+
+let directory: string;
+beforeEach(async () => {
+  directory = await fs.mkdtemp(join(tmpdir(), 'lamplighter-kernel-'));
+});
+afterEach(() => fs.rm(directory, { recursive: true }));
+
+describe('writeToKernel', () => {
+  it.each([DEVICE, '/dev/urandom'])(
+    'writes all to the real %s, and claims no more than that',
+    async (device) => {
+      const { environment, writes } = watched();
+      await expect(writeToKernel(environment, device, BYTES)).resolves.toEqual({
+        device,
+        bytesWritten: 64,
+        creditedBits: 0,
+        reseeded: false,
+      });
+      expect(Buffer.concat(writes)).toEqual(Buffer.from(BYTES));
+    },
+  );
+
+  it('goes on after short writes until all is written', async () => {
+    const { environment, writes } = watched({ mostBytes: 7 });
+    await expect(writeToKernel(environment, DEVICE, BYTES)).resolves.toMatchObject({ bytesWritten: 64 });
+    expect(writes).toHaveLength(10);
+    expect(Buffer.concat(writes)).toEqual(Buffer.from(BYTES));
+  });
+
+  it('says how far it came when a write fails or takes nothing', async () => {
+    const failing = watched({ mostBytes: 16, failAfterBytes: 32 });
+    await expect(writeToKernel(failing.environment, DEVICE, BYTES)).rejects.toMatchObject({
+      code: 'ERR_KERNEL_WRITE',
+      message: `writing to ${DEVICE} failed after 32 of 64 bytes`,
+    });
+    const taking = watched({ mostBytes: 0 });
+    await expect(writeToKernel(taking.environment, DEVICE, BYTES)).rejects.toMatchObject({
+      code: 'ERR_KERNEL_WRITE',
+    });
+  });
+
+  it('refuses a regular file and leaves it as it was', async () => {
+    const file = join(directory, 'random');
+    await fs.writeFile(file, 'unchanged');
+    await expect(writeToKernel(systemEnvironment(), file, BYTES)).rejects.toMatchObject({
+      code: 'ERR_KERNEL_WRITE',
+      message: `${file} is not a character device`,
+    });
+    await expect(fs.readFile(file, 'latin1')).resolves.toBe('unchanged');
+  });
+
+  it('creates nothing', async () => {
+    const file = join(directory, 'absent');
+    await expect(writeToKernel(systemEnvironment(), file, BYTES)).rejects.toMatchObject({
+      code: 'ERR_KERNEL_WRITE',
+    });
+    await expect(fs.readdir(directory)).resolves.toEqual([]);
+  });
+
+  it('refuses a link, even to the device itself', async () => {
+    const link = join(directory, 'link');
+    await fs.symlink(DEVICE, link);
+    await expect(writeToKernel(systemEnvironment(), link, BYTES)).rejects.toMatchObject({
+      code: 'ERR_KERNEL_WRITE',
+    });
+  });
+
+  it('refuses a pipe nobody reads, at once, and a directory', async () => {
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const path of [pipe, directory]) {
+      await expect(writeToKernel(systemEnvironment(), path, BYTES)).rejects.toMatchObject({
+        code: 'ERR_KERNEL_WRITE',
+      });
+    }
+  });
+
+  it('refuses another character device, which would take bytes and do nothing with them', async () => {
+    await expect(writeToKernel(systemEnvironment(), '/dev/null', BYTES)).rejects.toMatchObject({
+      code: 'ERR_KERNEL_WRITE',
+      message: "/dev/null is not the kernel's random number generator",
+    });
+  });
+
+  it('refuses to write nothing', async () => {
+    await expect(writeToKernel(systemEnvironment(), DEVICE, new Uint8Array(0))).rejects.toThrow(RangeError);
+  });
+});
+
+/** Timers whose sleeps end when the test says so. */
+function steppedTimers() {
+  const sleeps: { delayMs: number; wake: () => void }[] = [];
+  const timers: Timers = {
+    ...systemEnvironment().timers,
+    sleep: (delayMs, signal) =>
+      new Promise((resolve, reject) => {
+        const stop = (): void => reject(new DOMException('aborted', 'AbortError'));
+        signal?.addEventListener('abort', stop, { once: true });
+        const wake = (): void => {
+          signal?.removeEventListener('abort', stop);
+          resolve();
+        };
+        sleeps.push({ delayMs, wake });
+      }),
+  };
+  return { sleeps, timers };
+}
+
+describe('kernelOutlet', () => {
+  it('writes nothing before the node is seeded, then at once, then by timer with jitter, each time other bytes', async () => {
+    const { environment: real, writes } = watched();
+    const { sleeps, timers } = steppedTimers();
+    const node = testNode();
+    const outlet = kernelOutlet({ name: 'kernel', environment: { ...real, timers }, periodMs: 1_000 });
+    await outlet.start(node.context, new AbortController().signal);
+    expect(outlet.status()).toMatchObject({ state: 'waiting', bytes: 0 });
+
+    node.seed();
+    for (let turn = 1; turn <= 20; turn += 1) {
+      await vi.waitFor(() => expect(sleeps).toHaveLength(turn), { interval: 1 });
+      expect(writes).toHaveLength(turn);
+      sleeps.at(-1)?.wake();
+    }
+    const delays = sleeps.map(({ delayMs }) => delayMs);
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(800);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(1_200);
+    expect(new Set(delays).size).toBeGreaterThan(10);
+    expect(new Set(writes.map((bytes) => Buffer.from(bytes).toString('hex'))).size).toBe(writes.length);
+    await outlet.stop(1_000);
+    const { state, bytes, details } = outlet.status();
+    expect(state).toBe('stopped');
+    expect(bytes).toBe(writes.length * 64);
+    expect(details).toMatchObject({
+      device: DEVICE,
+      writes: writes.length,
+      creditedBits: 0,
+      reseeded: false,
+    });
+  });
+
+  it('shows a write that fails, and recovers at the next turn', async () => {
+    const { sleeps, timers } = steppedTimers();
+    const node = testNode();
+    node.seed();
+    const device = join(directory, 'device');
+    let path = device;
+    const environment: Environment = {
+      ...systemEnvironment(),
+      timers,
+      fs: { ...fs, open: (_, flags) => fs.open(path, flags) },
+    };
+    const outlet = kernelOutlet({ name: 'kernel', environment, device });
+    await outlet.start(node.context, new AbortController().signal);
+    await vi.waitFor(() => expect(sleeps).toHaveLength(1));
+    expect(outlet.status()).toMatchObject({
+      state: 'failed',
+      reason: { code: 'ERR_KERNEL_WRITE' },
+      bytes: 0,
+      details: { failures: 1 },
+    });
+    path = DEVICE;
+    sleeps[0]?.wake();
+    await vi.waitFor(() => expect(sleeps).toHaveLength(2));
+    expect(outlet.status()).toMatchObject({ state: 'ok', bytes: 64 });
+    expect(outlet.status().reason).toBeUndefined();
+    await outlet.stop(1_000);
+  });
+
+  it('stops while it waits to be ready, and when the node never was', async () => {
+    for (const end of ['stop', 'abort', 'unseeded']) {
+      const node = testNode();
+      const controller = new AbortController();
+      const outlet = kernelOutlet({ name: 'kernel', environment: systemEnvironment() });
+      await outlet.start(node.context, controller.signal);
+      if (end === 'abort') controller.abort();
+      if (end === 'unseeded') node.stopUnseeded();
+      await outlet.stop(1_000);
+      await outlet.stop(1_000);
+      expect(outlet.status()).toMatchObject({ state: 'stopped', bytes: 0 });
+    }
+  });
+});

@@ -1,0 +1,26 @@
+import { LamplighterError } from '@lamplighter/core';
+import type { Basis } from '../wire/basis.js';
+import type { OutletContext } from './outlet.js';
+
+/** Whether a node answers its clients now: a degraded one does. */
+export function isServing(context: OutletContext | undefined): boolean {
+  const state = context?.readiness().state;
+  return state === 'ready' || state === 'degraded';
+}
+
+/**
+ * What an answer made now rests on, or "not ready" instead of an answer (DESIGN section 2).
+ * @throws LamplighterError ERR_NOT_SEEDED before the first seeding, ERR_STOPPED when the node is going away
+ */
+export function basisForAnswer(context: OutletContext): Basis {
+  const { state, basis } = context.readiness();
+  switch (state) {
+    case 'ready':
+    case 'degraded':
+      return basis;
+    case 'starting':
+      throw new LamplighterError('ERR_NOT_SEEDED', 'the node is not seeded yet');
+    case 'stopping':
+      throw new LamplighterError('ERR_STOPPED', 'the node is stopping');
+  }
+}

@@ -1,0 +1,272 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { LamplighterError } from '@lamplighter/core';
+import type { PeerIdentity, Role } from '../identity/roles.js';
+import { problemOf } from './problem.js';
+
+/** One request, verified and allowed by its route, and the way to answer it. */
+export interface Exchange {
+  readonly peer: PeerIdentity;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  /** The whole body, at most the route's `maxBodyBytes`. */
+  readonly body: Uint8Array;
+  /** Aborted when the client is gone or the listener cuts the exchange; the reason is a LamplighterError. */
+  readonly signal: AbortSignal;
+  /**
+   * Answers once, whole; does nothing when the client is gone.
+   * @throws TypeError when there is an answer already
+   */
+  reply(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): void;
+  /**
+   * Begins an endless answer: status 200, headers flushed at once.
+   * @throws TypeError when there is an answer already
+   */
+  stream(headers: Readonly<Record<string, string>>): ResponseStream;
+}
+
+/** An endless answer. It outlives `handle` and lasts until `end()` or until the exchange's signal is aborted. */
+export interface ResponseStream {
+  /**
+   * Resolves when the socket took the bytes, which may then be wiped; rejects with ERR_STOPPED when the client is gone.
+   * One write at a time is how a slow reader holds its writer back.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  end(): void;
+}
+
+/** One method at one path. */
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  /** Matched exactly, without the query. */
+  readonly path: string;
+  /** Who may ask; everybody else gets 403 ERR_ROLE. */
+  readonly roles: readonly Role[];
+  /** A longer body is 413 ERR_BODY_TOO_LARGE. */
+  readonly maxBodyBytes: number;
+  /**
+   * Answers one request; it must have called `reply` or `stream` when it resolves. A LamplighterError becomes its
+   * problem response, anything else 500 ERR_INTERNAL.
+   */
+  handle(exchange: Exchange): Promise<void>;
+}
+
+/** What of a request's body is still swallowed after it was refused, so that the client can read why. */
+const LINGER_BYTES = 65_536;
+
+const GONE = 'the client is gone';
+const NO_BYTES = new Uint8Array(0);
+
+/** What an exchange is waiting for, and since when; the listener cuts what takes too long. */
+export interface Waiting {
+  readonly what: 'body' | 'route' | 'write';
+  /** Monotonic milliseconds (performance.now). */
+  readonly sinceMs: number;
+}
+
+/** The connection an exchange is on, as far as it needs to know it. */
+export interface Party {
+  /** @throws LamplighterError when nobody known is there; routes are never called then */
+  readonly peer: PeerIdentity;
+  /** Serves no further request. */
+  readonly retired: boolean;
+}
+
+/** An {@link Exchange} over node:http, from the parsed headers to the last byte of the answer. */
+export class HttpExchange implements Exchange {
+  #body: Uint8Array = NO_BYTES;
+  #waitsForContinue: boolean;
+  #query: URLSearchParams | undefined;
+  #controller: AbortController | undefined;
+  #cut: LamplighterError | undefined;
+  #waiting: Waiting = { what: 'body', sinceMs: performance.now() };
+  #streaming = false;
+  readonly #writes = new Set<(error: LamplighterError) => void>();
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #party: Party;
+
+  constructor(request: IncomingMessage, response: ServerResponse, party: Party) {
+    this.#request = request;
+    this.#response = response;
+    this.#party = party;
+    this.#waitsForContinue = request.headers.expect !== undefined;
+    // Node reports a write to a socket that has just gone here as well as in the write's callback.
+    response.on('error', () => {});
+    response.on('close', () => {
+      if (!response.writableFinished) this.cut(new LamplighterError('ERR_STOPPED', GONE));
+    });
+  }
+
+  get peer(): PeerIdentity {
+    return this.#party.peer;
+  }
+
+  get query(): URLSearchParams {
+    const url = this.#request.url ?? '';
+    const mark = url.indexOf('?');
+    return (this.#query ??= new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)));
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#request.headers;
+  }
+
+  get body(): Uint8Array {
+    return this.#body;
+  }
+
+  /** Made when first asked for: most answers need none. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cut !== undefined) this.#controller.abort(this.#cut);
+    }
+    return this.#controller.signal;
+  }
+
+  get waiting(): Waiting {
+    return this.#waiting;
+  }
+
+  /** Whether the answer is an endless one. */
+  get streaming(): boolean {
+    return this.#streaming;
+  }
+
+  get answered(): boolean {
+    return this.#response.headersSent || this.#cut !== undefined;
+  }
+
+  /**
+   * Takes the request's body.
+   * @throws LamplighterError ERR_BODY_TOO_LARGE as soon as it is known to be longer than `maxBytes`; ERR_STOPPED when the
+   *   client goes away before its end
+   */
+  async readBody(maxBytes: number): Promise<void> {
+    if (this.#announcesNoBody()) {
+      this.#wait('route');
+      return;
+    }
+    if (Number(this.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    if (this.#waitsForContinue) {
+      this.#waitsForContinue = false;
+      this.#response.writeContinue();
+    }
+    const request = this.#request;
+    const chunks: Buffer[] = [];
+    let lengthBytes = 0;
+    await new Promise<void>((resolve, reject) => {
+      request.on('data', (chunk: Buffer) => {
+        lengthBytes += chunk.length;
+        if (lengthBytes > maxBytes) reject(tooLarge(maxBytes));
+        else chunks.push(chunk);
+      });
+      request.on('end', resolve);
+      request.on('error', () => reject(new LamplighterError('ERR_STOPPED', GONE)));
+      request.on('close', () => reject(new LamplighterError('ERR_STOPPED', GONE)));
+    });
+    this.#body = Buffer.concat(chunks);
+    this.#wait('route');
+  }
+
+  reply(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): void {
+    if (!this.#begin(status, { ...headers, 'content-length': String(body.length) })) return;
+    this.#wait('write');
+    if (this.#bodyIsHere() || this.#waitsForContinue) this.#response.end(body);
+    else this.#linger(body);
+  }
+
+  stream(headers: Readonly<Record<string, string>>): ResponseStream {
+    if (this.#begin(200, headers)) this.#response.flushHeaders();
+    this.#streaming = true;
+    return {
+      write: (bytes) => this.#write(bytes),
+      end: () => {
+        this.#response.end();
+        this.#wait('write');
+      },
+    };
+  }
+
+  /** Answers with what went wrong; when an answer has begun already it can only be broken off. */
+  fail(error: unknown, headers: Readonly<Record<string, string>> = {}): void {
+    if (this.#cut !== undefined) return;
+    if (this.#response.headersSent) {
+      this.#response.destroy();
+      return;
+    }
+    const problem = problemOf(error);
+    this.reply(problem.status, { ...problem.headers, ...headers }, problem.body);
+  }
+
+  /** Tells the route, through its signal, that nobody will hear more; an endless answer is ended properly. */
+  cut(reason: LamplighterError): void {
+    if (this.#cut !== undefined) return;
+    this.#cut = reason;
+    if (this.#streaming) this.#response.end();
+    for (const reject of this.#writes) reject(reason);
+    this.#writes.clear();
+    this.#controller?.abort(reason);
+  }
+
+  /** @returns false when nobody will hear the answer */
+  #begin(status: number, headers: Readonly<Record<string, string>>): boolean {
+    if (this.#cut !== undefined) return false;
+    if (this.#response.headersSent) throw new TypeError('there is an answer already');
+    if (this.#party.retired || !this.#bodyIsHere()) this.#response.shouldKeepAlive = false;
+    this.#response.writeHead(status, { ...headers, 'cache-control': 'no-store' });
+    return true;
+  }
+
+  #write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#cut !== undefined || this.#response.writableEnded) {
+        reject(this.#cut ?? new LamplighterError('ERR_STOPPED', 'the answer was ended'));
+        return;
+      }
+      if (this.#writes.size === 0) this.#wait('write');
+      this.#writes.add(reject);
+      this.#response.write(bytes, (error) => {
+        this.#writes.delete(reject);
+        if (this.#writes.size === 0) this.#wait('route');
+        if (error instanceof Error) reject(new LamplighterError('ERR_STOPPED', GONE, { cause: error }));
+        else resolve();
+      });
+    });
+  }
+
+  /** A request that announces no body has none to wait for, though node calls it complete only a moment later. */
+  #bodyIsHere(): boolean {
+    return this.#request.complete || this.#announcesNoBody();
+  }
+
+  #announcesNoBody(): boolean {
+    return this.headers['content-length'] === undefined && this.headers['transfer-encoding'] === undefined;
+  }
+
+  /**
+   * Closing a socket with unread bytes in it makes the kernel reset it, and the client would never read why it was
+   * refused. So the rest of the body is swallowed first, up to a bound and the request timeout.
+   */
+  #linger(body: Uint8Array): void {
+    this.#response.write(body);
+    this.#wait('body');
+    let swallowed = 0;
+    const finish = (): void => {
+      this.#response.end();
+    };
+    this.#request.on('end', finish);
+    this.#request.on('data', (chunk: Buffer) => {
+      swallowed += chunk.length;
+      if (swallowed > LINGER_BYTES) finish();
+    });
+  }
+
+  #wait(what: Waiting['what']): void {
+    this.#waiting = { what, sinceMs: performance.now() };
+  }
+}
+
+function tooLarge(maxBytes: number): LamplighterError {
+  return new LamplighterError('ERR_BODY_TOO_LARGE', `the body is longer than ${maxBytes} bytes`);
+}

@@ -1,0 +1,46 @@
+// Installs and builds what is missing or older than its sources: shared by `npm start` and `npm test`.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`lamplighter needs Node 20.19 or later; this is ${process.versions.node}`);
+  process.exit(1);
+}
+
+/** Runs a command, showing what it prints only when it fails. */
+function quietly(what, command, args) {
+  process.stderr.write(`${what} …\n`);
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
+  if (status === 0) return;
+  process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
+  console.error(`${what} failed`);
+  process.exit(1);
+}
+
+const modifiedAt = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+function newestSource(folder) {
+  return Math.max(
+    ...readdirSync(folder, { withFileTypes: true }).map((entry) => {
+      const path = join(folder, entry.name);
+      return entry.isDirectory() ? newestSource(path) : modifiedAt(path);
+    }),
+    modifiedAt(folder),
+  );
+}
+
+export function prepare() {
+  const installed = modifiedAt(join(root, 'node_modules/.package-lock.json'));
+  if (installed === 0 || installed < modifiedAt(join(root, 'package-lock.json'))) {
+    quietly('installing', 'npm', ['ci', '--no-audit', '--no-fund']);
+  }
+  const packages = ['core', 'lamplighter'].map((name) => join(root, 'packages', name));
+  const built = Math.min(...packages.map((folder) => modifiedAt(join(folder, 'dist/.tsbuildinfo'))));
+  const sources = Math.max(...packages.map((folder) => newestSource(join(folder, 'src'))));
+  if (built < sources) quietly('building', join(root, 'node_modules/.bin/tsc'), ['-b']);
+}
