@@ -21,7 +21,8 @@ function run(command, args, env = {}) {
 function systemPackages() {
   const script = join(root, 'scripts/system-packages.sh');
   if (process.env.CI || process.getuid?.() === 0) {
-    if (!run('sh', [script])) console.error('system packages could not be installed; tests that need them will tell');
+    if (!run('sh', [script]))
+      console.error('system packages could not be installed; tests that need them will tell');
     return;
   }
   const { stdout } = spawnSync('sh', [script, '--missing'], { encoding: 'utf8' });
@@ -49,7 +50,12 @@ try {
   counts = {
     passed: result.numPassedTests,
     // A file that cannot even be loaded has no failed test, yet nothing in it has passed.
-    failed: result.numFailedTests + result.testResults.filter(({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed')).length,
+    failed:
+      result.numFailedTests +
+      result.testResults.filter(
+        ({ status, assertionResults }) =>
+          status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
+      ).length,
     skipped: result.numPendingTests + (result.numTodoTests ?? 0),
   };
 } catch (error) {

@@ -14,7 +14,6 @@ export { HASH_LENGTH_BYTES, type HashName, hmac } from './hmac.js';
 
 // The accumulator and the generator: DESIGN section 6.
 export { shad256, type Shad256Variant } from './shad256.js';
-export { MAX_REQUEST_BYTES } from './fortuna/generator-steps.js';
 export { FortunaGenerator } from './fortuna/generator.js';
 export { Accumulator, type AccumulatorOptions } from './fortuna/accumulator.js';
 export type { ScheduleName } from './fortuna/schedule.js';

@@ -31,9 +31,8 @@ export interface HmacDrbgOptions {
 /**
  * HMAC_DRBG. Source: NIST SP 800-90A rev. 1, section 10.1.2; letters and step numbers are the standard's.
  *
- * Security strength 256 bits. Prediction resistance is the caller's: `reseed` before `generate`. Deviations: the
- * standard's upper limits on input (2^35 bits) are not checked, JavaScript's own are lower or near; `generate` takes 0
- * bytes as well.
+ * Security strength 256 bits. Prediction resistance is the caller's: `reseed` before `generate`. Deviations: inputs longer
+ * than the standard's 2^35 bits are not refused; `generate` takes 0 bytes as well.
  */
 export class HmacDrbg {
   readonly #hash: HashName;
@@ -100,13 +99,8 @@ export class HmacDrbg {
     assertInput('the additional input', additionalInput, 0);
     // 1. If reseed_counter > reseed_interval, then return an indication that a reseed is required.
     if (this.#reseedCounter > this.#reseedInterval) {
-      throw new LamplighterError(
-        'ERR_RESEED_REQUIRED',
-        'the generator has served all requests it may without a reseed',
-        {
-          hint: 'reseed it with fresh entropy',
-        },
-      );
+      const hint = 'reseed it with fresh entropy';
+      throw new LamplighterError('ERR_RESEED_REQUIRED', 'the reseed interval is used up', { hint });
     }
     // 2. If additional_input ≠ Null, then (Key, V) = HMAC_DRBG_Update (additional_input, Key, V).
     if (additionalInput.length > 0) this.#update(additionalInput);

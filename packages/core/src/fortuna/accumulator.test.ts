@@ -340,6 +340,19 @@ describe('a rejected call changes nothing', () => {
   });
 });
 
+it('a first direct reseed that leaves no room for the part pools drains nothing', () => {
+  const parts = Array.from({ length: 65_535 }, (_, index) => ({
+    label: `feed/${String(index).padStart(5, '0')}`,
+    bytes: Uint8Array.of(1),
+  }));
+  const [touched, clean] = [bench(), bench()];
+  for (const { accumulator } of [touched, clean]) accumulator.add(7, Uint8Array.of(1));
+  expect(() => touched.accumulator.reseedDirect('boot', parts)).toThrow(RangeError);
+  expect(touched.accumulator.seeded).toBe(false);
+  for (const { accumulator } of [touched, clean]) accumulator.reseedDirect('boot', SEED);
+  expect(outputs(touched, 4)).toEqual(outputs(clean, 4));
+});
+
 describe('the whole', () => {
   const run = (bytes: Uint8Array, clockStep: number): string[] => {
     const { accumulator, clock } = bench();

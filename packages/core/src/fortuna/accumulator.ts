@@ -97,7 +97,8 @@ export class Accumulator {
     const due = this.#schedule.takeDue((pool) => this.#pool(pool).lengthBytes);
     if (due.length === 0) return false;
     // s ← ε; s ← s ‖ SHAd-256(P_i); P_i ← ε
-    const s = this.#drain(due);
+    const s = new Uint8Array(due.length * SHAD256_LENGTH_BYTES);
+    this.#drain(due, s);
     // Reseed(G, s)
     this.#generator.reseed(s);
     wipe(s);
@@ -149,7 +150,6 @@ export class Accumulator {
    */
   reseedDirect(context: string, parts: readonly Part[]): void {
     this.#assertAlive();
-    encodedLengthBytes(context, parts); // throws before anything is drained
     if (parts.some(({ label }) => label === 'pools' || label.startsWith('pools/'))) {
       throw new RangeError('the part pools is made here, not by callers');
     }
@@ -158,8 +158,11 @@ export class Accumulator {
       throw new RangeError('a direct reseed needs at least one byte');
     }
 
-    const pools = this.seeded ? undefined : this.#drain(this.#pools.keys());
-    const s = encode(context, pools === undefined ? parts : withPools(parts, pools));
+    const pools = this.seeded ? undefined : new Uint8Array(this.#pools.length * SHAD256_LENGTH_BYTES);
+    const all = pools === undefined ? parts : withPools(parts, pools);
+    encodedLengthBytes(context, all); // refuses whatever encode would, before anything is drained
+    if (pools !== undefined) this.#drain(this.#pools.keys(), pools);
+    const s = encode(context, all);
     this.#generator.reseed(s);
     wipe(s, pools);
     this.#directReseedCount += 1;
@@ -172,12 +175,15 @@ export class Accumulator {
     this.#destroyed = true;
   }
 
-  #drain(indices: Iterable<number>): Uint8Array {
-    const digests = Array.from(indices, (index) => this.#pool(index).drain());
-    const s = new Uint8Array(digests.length * SHAD256_LENGTH_BYTES);
-    digests.forEach((digest, place) => s.set(digest, place * SHAD256_LENGTH_BYTES));
-    wipe(...digests);
-    return s;
+  /** Writes the digests of these pools into `s`, one after the other, and empties the pools. */
+  #drain(indices: Iterable<number>, s: Uint8Array): void {
+    let offset = 0;
+    for (const index of indices) {
+      const digest = this.#pool(index).drain();
+      s.set(digest, offset);
+      wipe(digest);
+      offset += digest.length;
+    }
   }
 
   #pool(index: number): Pool {

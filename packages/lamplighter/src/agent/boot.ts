@@ -1,11 +1,4 @@
-import {
-  compareLabels,
-  hkdfExpand,
-  LamplighterError,
-  mix,
-  noSecretKey,
-  type Part,
-} from '@lamplighter/core';
+import { compareLabels, hkdfExpand, LamplighterError, mix, noSecretKey, type Part } from '@lamplighter/core';
 import { loadTlsFiles } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
 import { type KernelWrite, writeToKernel } from '../outlets/kernel.js';

@@ -29,6 +29,8 @@ export interface IssuedCertificate {
   readonly notAfter: Date;
 }
 
+/** Nothing that has a meaning of its own in a distinguished name (RFC 4514). */
+const AUTHORITY_NAME = /^[A-Za-z0-9][A-Za-z0-9 .-]{0,63}$/;
 const AUTHORITY_DAYS = 3650;
 const CERTIFICATE_DAYS = 30;
 /** The clocks of two machines differ; a certificate must be good at once on both. */
@@ -42,7 +44,11 @@ const BACKDATE_MS = 5 * 60_000;
  */
 export async function createAuthority(request: NewAuthority): Promise<IssuedCertificate> {
   const name = request.name ?? 'Lamplighter CA';
-  if (!/^[\x20-\x7e]{1,64}$/.test(name)) throw usage('a CA name is 1 to 64 printable ASCII characters');
+  if (!AUTHORITY_NAME.test(name)) {
+    throw usage(
+      'a CA name is 1 to 64 letters, digits, spaces, dots and hyphens, and begins with a letter or digit',
+    );
+  }
   const lifeMs = daysToMs(request.days ?? AUTHORITY_DAYS);
   const certificate = join(request.directory, 'ca.pem');
   const key = join(request.directory, 'ca.key');

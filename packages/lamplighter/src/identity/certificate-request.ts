@@ -6,7 +6,7 @@ import { identityUri, isName, SERVER_ROLES, type Role } from './roles.js';
 export interface NewAuthority {
   /** Made with mode 0700 when it is not there. */
   readonly directory: string;
-  /** What the CA calls itself, 1..64 characters. */
+  /** What the CA calls itself, 1..64 letters, digits, spaces, dots and hyphens. */
   readonly name?: string;
   /** Days of life, 1..36,500; ten years by default. */
   readonly days?: number;

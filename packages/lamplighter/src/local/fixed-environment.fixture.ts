@@ -19,7 +19,11 @@ export function fixedEnvironment(osByte = 0x5a): FixedEnvironment {
 
   function add(delayMs: number, periodMs: number | undefined, run: () => void): { cancel(): void } {
     const ns = (ms: number): bigint => BigInt(Math.ceil(ms * 1_000_000));
-    const timer = { dueNs: nowNs + ns(delayMs), periodNs: periodMs === undefined ? undefined : ns(periodMs), run };
+    const timer = {
+      dueNs: nowNs + ns(delayMs),
+      periodNs: periodMs === undefined ? undefined : ns(periodMs),
+      run,
+    };
     timers.push(timer);
     return {
       cancel: () => {
@@ -29,7 +33,9 @@ export function fixedEnvironment(osByte = 0x5a): FixedEnvironment {
   }
 
   function runNext(untilNs: bigint): boolean {
-    const [next] = timers.filter(({ dueNs }) => dueNs <= untilNs).sort((a, b) => (a.dueNs < b.dueNs ? -1 : 1));
+    const [next] = timers
+      .filter(({ dueNs }) => dueNs <= untilNs)
+      .sort((a, b) => (a.dueNs < b.dueNs ? -1 : 1));
     if (next === undefined) return false;
     if (next.dueNs > nowNs) nowNs = next.dueNs;
     if (next.periodNs === undefined) timers = timers.filter((other) => other !== next);

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { LamplighterError } from '@lamplighter/core';
+import { listenError } from '../wire/listen-error.js';
 import type { NodeStatus } from '../wire/status.js';
 import { newMetrics } from './metrics.js';
 
@@ -94,20 +94,9 @@ const isLoopback = (host: string): boolean =>
 
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) =>
-      reject(listenError(`admin ${host}:${port}`, cause)),
-    );
+    server.once('error', (error) => reject(listenError(error, { host, port })));
     server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
   });
-}
-
-function listenError(what: string, cause: NodeJS.ErrnoException): LamplighterError {
-  return cause.code === 'EADDRINUSE'
-    ? new LamplighterError('ERR_PORT_IN_USE', `${what}: the port is in use`, {
-        hint: 'stop what listens there, or choose another port',
-        cause,
-      })
-    : new LamplighterError('ERR_LISTEN', `${what}: cannot listen (${cause.code ?? 'unknown'})`, { cause });
 }
 
 function close(server: Server): Promise<void> {

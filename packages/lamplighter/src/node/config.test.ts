@@ -66,7 +66,10 @@ describe('a node’s configuration', () => {
     ['name: here\nstate: s\nsources: [{ kind: oz }]', 'sources[0].kind: '],
     [`${LEAST}colour: red\n`, 'colour'],
     [`${LEAST}outlets: [{ kind: kernel, pace: 3 }]\n`, 'outlets[0]: '],
-    [`${LEAST}${TLS}`.replace('{ kind: os }', '{ kind: feed, url: "http://a" }'), 'sources[0].url: expected a URL that begins with https://'],
+    [
+      `${LEAST}${TLS}`.replace('{ kind: os }', '{ kind: feed, url: "http://a" }'),
+      'sources[0].url: expected a URL that begins with https://',
+    ],
   ])('names the key path of a fault: %j', async (text, path) => {
     const { code, message, hint } = await fault(text);
     expect(code).toBe('ERR_CONFIG');
@@ -103,7 +106,12 @@ describe('a node’s configuration', () => {
   });
 
   it('does not grow without bound from aliases', async () => {
-    const bomb = ['a: &a [x]', ...'bcdefghij'.split('').map((key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]`)];
+    const bomb = [
+      'a: &a [x]',
+      ...'bcdefghij'
+        .split('')
+        .map((key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]`),
+    ];
     await expect(load(bomb.join('\n'))).rejects.toThrow();
   });
 

@@ -14,7 +14,7 @@ import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import type { Log } from './log.js';
 import { createOutlet, type OutletEntry } from './outlet-kinds.js';
-import { judge, type Readiness } from './readiness.js';
+import { judge, type Readiness, withOutlets } from './readiness.js';
 import { seed } from './seeding.js';
 import { createSource, type SourceEntry } from './source-kinds.js';
 import { SourceRunner } from './source-runner.js';
@@ -53,7 +53,7 @@ export class Node {
   #tls: TlsMaterial | undefined;
   #listener: Listener | undefined;
   #admin: AdminServer | undefined;
-  #start: { number: bigint; instanceId: Uint8Array } | undefined;
+  #startNumber: bigint | undefined;
   #watch: { cancel(): void } | undefined;
   #waitingFor: Reason | undefined;
   #simulatedBefore = false;
@@ -89,24 +89,22 @@ export class Node {
     const { tls, listen, admin, state, sources, outlets } = this.#config;
     try {
       this.#tls = tls && (await loadTlsFiles(tls));
-      const number = await raiseStartNumber(environment, state);
-      this.#start = { number, instanceId: environment.osRandom(16) };
+      this.#startNumber = await raiseStartNumber(environment, state);
       if (this.#tls && listen) {
         this.#listener = new Listener(this.#tls, {
           onError: (error: unknown) => log.error({ reason: reasonOf(error) }, 'a request failed'),
-          onArrival: () => environment.arrivals.note(),
         });
       }
       this.#admin = await startAdmin(admin, () => this.status());
       for (const runner of sources.map((entry) => this.#newRunner(entry))) await this.#startSource(runner);
       for (const outlet of outlets.map((entry) => this.#newOutlet(entry))) await this.#startOutlet(outlet);
       if (listen) await this.#listener?.listen(listen);
+      this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {
       await this.stop();
       throw error;
     }
-    this.#watch = watchStates(environment, log, () => this.status());
-    log.info({ software: SOFTWARE, start: String(this.#start.number), admin: this.#admin.url }, 'started');
+    log.info({ software: SOFTWARE, start: String(this.#startNumber), admin: this.#admin.url }, 'started');
     void this.#seed();
   }
 
@@ -149,7 +147,8 @@ export class Node {
   status(): NodeStatus {
     const { environment, file } = this.#options;
     const accumulator = this.#accumulator;
-    const { state, reasons, basis } = this.#judge();
+    const outlets = [...this.#outlets.values()].map(outletStatus);
+    const { state, reasons, basis } = withOutlets(this.#judge(), outlets);
     return {
       version: STATUS_VERSION,
       name: this.#config.name,
@@ -166,7 +165,7 @@ export class Node {
         directReseeds: accumulator.directReseedCount,
       },
       sources: [...this.#runners.values()].map((runner) => runner.status()),
-      outlets: [...this.#outlets.values()].map(outletStatus),
+      outlets,
       configuration: {
         file,
         reloads: this.#reloads,
@@ -237,11 +236,12 @@ export class Node {
 
   #newOutlet(entry: OutletEntry): Outlet {
     const { environment } = this.#options;
-    const start = this.#start;
-    if (start === undefined) throw new TypeError('outlets start after the start number is raised');
+    const number = this.#startNumber;
+    if (number === undefined) throw new TypeError('outlets are made after the start number is raised');
     return createOutlet(entry, {
       environment,
-      start,
+      // One instance id an outlet: a reload that makes it anew begins another count.
+      start: { number, instanceId: environment.osRandom(16) },
       listener: () => {
         if (this.#listener === undefined) throw new LamplighterError('ERR_CONFIG', 'listen: missing');
         return this.#listener;
@@ -277,7 +277,6 @@ export class Node {
         this.#accumulator.seeded,
         this.#waitingFor,
         runners.map((runner) => runner.status()),
-        [...this.#outlets.values()].map(outletStatus),
         this.#simulatedBefore || runners.some((runner) => runner.everSimulated),
       );
       this.#readiness = { atNs: nowNs, value };

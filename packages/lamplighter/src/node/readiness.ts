@@ -9,7 +9,7 @@ export interface Readiness {
 }
 
 /**
- * Judges a node by its parts.
+ * Judges a node by what it hears. Outlets ask for this with every answer, so it does not depend on them.
  *
  * @param seeded - whether the first direct reseed has happened
  * @param waitingFor - why not, when not
@@ -19,16 +19,16 @@ export function judge(
   seeded: boolean,
   waitingFor: Reason | undefined,
   sources: readonly SourceStatus[],
-  outlets: readonly OutletStatus[],
   everSimulated: boolean,
 ): Readiness {
-  const reasons = [...sources.filter(isUnwell), ...outlets.filter(({ state }) => state === 'failed')].flatMap(
-    (part) => named(part),
-  );
-  const state: NodeState = seeded ? (reasons.length === 0 ? 'ready' : 'degraded') : 'starting';
+  // `ended` and `starting` are no faults.
+  const faults = sources
+    .filter(({ state }) => state === 'failed' || state === 'degraded')
+    .flatMap((source) => named(source));
+  const state: NodeState = seeded ? servingState(faults) : 'starting';
   return {
     state,
-    reasons: seeded || waitingFor === undefined ? reasons : [waitingFor, ...reasons],
+    reasons: seeded || waitingFor === undefined ? faults : [waitingFor, ...faults],
     basis: {
       simulated: everSimulated,
       degraded: state === 'degraded',
@@ -37,10 +37,17 @@ export function judge(
   };
 }
 
-/** `ended` and `starting` are no faults. */
-const isUnwell = ({ state }: SourceStatus): boolean => state === 'failed' || state === 'degraded';
+/** The same, with what its outlets have to complain of: that makes a node degraded, but its output no worse. */
+export function withOutlets(readiness: Readiness, outlets: readonly OutletStatus[]): Readiness {
+  const faults = outlets.filter(({ state }) => state === 'failed').flatMap((outlet) => named(outlet));
+  const reasons = [...readiness.reasons, ...faults];
+  const { state } = readiness;
+  return { ...readiness, reasons, state: state === 'ready' ? servingState(faults) : state };
+}
+
+const servingState = (faults: readonly Reason[]): NodeState => (faults.length === 0 ? 'ready' : 'degraded');
 
 function named(part: SourceStatus | OutletStatus): Reason[] {
-  const { reason } = part;
-  return reason === undefined ? [] : [{ ...reason, message: `${part.name}: ${reason.message}` }];
+  const { name, reason } = part;
+  return reason === undefined ? [] : [{ ...reason, message: `${name}: ${reason.message}` }];
 }

@@ -1,4 +1,5 @@
 import { X509Certificate, createHmac } from 'node:crypto';
+import { LamplighterError } from '@lamplighter/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Role } from '../identity/roles.js';
 import { type Environment, systemEnvironment } from '../local/environment.js';
@@ -10,6 +11,7 @@ import { type Loopback, loopback } from '../wire/loopback.test.fixture.js';
 import { beaconOutlet } from './beacon.js';
 import { type TestNode, frozenEnvironment, testNode } from './context.test.fixture.js';
 import { feedOutlet } from './feed.js';
+import { describeOutletCompliance } from './outlet.compliance.js';
 import type { Outlet } from './outlet.js';
 
 const START = { number: 0x0102030405060708n, instanceId: new Uint8Array(16).fill(0xab) };
@@ -18,10 +20,12 @@ const NONCE = new Uint8Array(32).fill(7);
 let server: Loopback;
 let node: TestNode;
 let outlet: Outlet;
+const started: Outlet[] = [];
 
 async function begin(environment: Environment = systemEnvironment()): Promise<void> {
   node = testNode(environment);
   outlet = beaconOutlet({ name: 'beacon', listener: server.listener, environment, start: START });
+  started.push(outlet);
   await outlet.start(node.context, new AbortController().signal);
 }
 
@@ -30,7 +34,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await outlet.stop(1_000);
+  await Promise.all(started.splice(0).map((running) => running.stop(1_000)));
   await server.stop();
 });
 
@@ -46,6 +50,21 @@ async function post(role: Role, body: Uint8Array) {
   const bytes = await readBounded(response.body, 4_096);
   return { ...response, bytes, code: problemCodeOf(bytes)?.code };
 }
+
+describeOutletCompliance('beacon', async () => {
+  const relay = await loopback();
+  const upstream = await relay.upstream('machine');
+  const environment = systemEnvironment();
+  return {
+    outlet: beaconOutlet({ name: 'beacon', listener: relay.listener, environment, start: START }),
+    ask: () =>
+      fetched(upstream).catch((error: unknown) => {
+        if (error instanceof LamplighterError && error.code === 'ERR_UPSTREAM_NOT_READY') return undefined;
+        throw error;
+      }),
+    cleanUp: () => relay.stop(),
+  };
+});
 
 describe('beaconOutlet answers', () => {
   it.each([0, 1, 32, 64])('a nonce of %i bytes with exactly 64 bytes', async (lengthBytes) => {
@@ -96,7 +115,7 @@ describe('beaconOutlet refuses', () => {
     node.seed();
     const { status, code } = await post('machine', new Uint8Array(65));
     expect(code).toBe('ERR_NONCE_LENGTH');
-    expect(status).toBe(400);
+    expect(status).toBe(413);
     await expect(post('machine', new Uint8Array(1_025))).resolves.toMatchObject({
       status: 413,
       code: 'ERR_BODY_TOO_LARGE',
@@ -139,7 +158,7 @@ describe('beaconOutlet refuses', () => {
 
 /** DESIGN section 5, written out a second time: HMAC-SHA-512 over E("beacon", four parts that are all present). */
 function expectedBeacon(key: Uint8Array, parts: readonly [label: string, bytes: Uint8Array][]): string {
-  const u64 = (value: number): Buffer => Buffer.from(value.toString(16).padStart(16, '0'), 'hex');
+  const u64 = (value: number) => Buffer.from(value.toString(16).padStart(16, '0'), 'hex');
   const encoded = [Buffer.from('\u0006beacon\u0001\u0000\u0004', 'latin1')];
   for (const [label, bytes] of parts) {
     encoded.push(Buffer.from([label.length]), Buffer.from(label), Buffer.from([1]), u64(bytes.length));
@@ -217,7 +236,7 @@ describe('many beacons', () => {
     await feed.stop(1_000);
     const decoder = new FeedDecoder();
     let frames = 0;
-    for await (const chunk of body) {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
       for (const { payload } of decoder.push(chunk)) {
         frames += 1;
         expect(seen.has(hex(payload))).toBe(false);

@@ -8,6 +8,7 @@ import { FEED_PATH, FeedDecoder, type FeedFrame } from '../wire/feed.js';
 import { type Loopback, gatedPair, loopback } from '../wire/loopback.test.fixture.js';
 import { type TestNode, testNode } from './context.test.fixture.js';
 import { feedOutlet } from './feed.js';
+import { describeOutletCompliance } from './outlet.compliance.js';
 import type { Outlet, OutletContext } from './outlet.js';
 
 let server: Loopback;
@@ -60,7 +61,7 @@ async function refusal(role: Role, query = ''): Promise<{ status: number; code: 
 /** The next frames of one response. */
 async function* framesOf({ body }: UpstreamResponse): AsyncGenerator<FeedFrame, void, undefined> {
   const decoder = new FeedDecoder();
-  for await (const chunk of body) yield* decoder.push(chunk);
+  for await (const chunk of body as AsyncIterable<Buffer>) yield* decoder.push(chunk);
 }
 
 async function take(frames: AsyncGenerator<FeedFrame>, count: number): Promise<FeedFrame[]> {
@@ -75,10 +76,29 @@ async function take(frames: AsyncGenerator<FeedFrame>, count: number): Promise<F
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
+describeOutletCompliance('feed', async () => {
+  const relay = await loopback();
+  const upstream = await relay.upstream('relay');
+  return {
+    outlet: feedOutlet({ name: 'feed', listener: relay.listener, environment: systemEnvironment() }),
+    async ask() {
+      const response = await ask(upstream, '?interval=60000');
+      if (response.status === 503) return undefined;
+      const [frame] = await take(framesOf(response), 1);
+      response.body.destroy();
+      return frame?.payload;
+    },
+    cleanUp: () => relay.stop(),
+  };
+});
+
 describe('feedOutlet refuses', () => {
   it.each(['99', '60001', 'soon', ''])('an interval of %j', async (interval) => {
     node.seed();
-    await expect(refusal('relay', `?interval=${interval}`)).resolves.toEqual({ status: 400, code: 'ERR_INTERVAL' });
+    await expect(refusal('relay', `?interval=${interval}`)).resolves.toEqual({
+      status: 400,
+      code: 'ERR_INTERVAL',
+    });
     expect(outlet.status().details['refused']).toBe(1);
   });
 
@@ -133,6 +153,16 @@ describe('feedOutlet sends', () => {
     expect(early[0]?.basis).toEqual(NO_BASIS);
     expect(late.at(-1)?.basis).toEqual(node.basis);
     expect(outlet.status()).toMatchObject({ bytes: Number(outlet.status().details['frames']) * 64 });
+  });
+
+  it('no faster than it was asked to', async () => {
+    node.seed();
+    const frames = framesOf(await ask(await server.upstream('relay'), '?interval=100'));
+    await take(frames, 1);
+    const startedMs = performance.now();
+    await take(frames, 3);
+    // Three intervals, less what the first frame may have been late.
+    expect(performance.now() - startedMs).toBeGreaterThan(200);
   });
 
   it('no byte to two subscribers', async () => {

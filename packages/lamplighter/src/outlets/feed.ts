@@ -58,6 +58,7 @@ class FeedOutlet implements Outlet {
     this.#maxSubscribers = options.maxSubscribers ?? DEFAULT_MAX_SUBSCRIBERS;
     this.#stallGraceMs = options.stallGraceMs ?? FEED_STALL_GRACE_MS;
   }
+
   start(context: OutletContext, signal: AbortSignal): Promise<void> {
     this.#maker = { context, stream: context.stream('feed') };
     this.#route = this.#listener.route({
@@ -143,9 +144,9 @@ class FeedOutlet implements Outlet {
     try {
       for (let sequence = 1n; !over.aborted; sequence += 1n) {
         const frame = frameOf(maker, sequence, this.#environment.realtimeNs());
+        this.#frames += 1;
         await this.#send(response, frame, stallMs);
         wipe(frame);
-        this.#frames += 1;
         // Measured from when the last frame was taken: a slow subscriber never finds a backlog.
         await this.#environment.timers.sleep(intervalMs, over);
       }
@@ -177,9 +178,11 @@ interface Maker {
 }
 
 function frameOf({ context, stream }: Maker, sequence: bigint, realtimeNs: bigint): Uint8Array {
+  // A clock may say anything, also a time before 1970; it must not be able to stop a feed.
+  const u64 = BigInt.asUintN(64, realtimeNs);
   const payload = stream.read(FEED_PAYLOAD_LENGTH_BYTES);
   try {
-    return encodeFeedFrame({ basis: context.readiness().basis, sequence, realtimeNs, payload });
+    return encodeFeedFrame({ basis: context.readiness().basis, sequence, realtimeNs: u64, payload });
   } finally {
     wipe(payload);
   }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Environment, type Timers, systemEnvironment } from '../local/environment.js';
 import { testNode } from './context.test.fixture.js';
+import { describeOutletCompliance } from './outlet.compliance.js';
 import { kernelOutlet, writeToKernel } from './kernel.js';
 
 const DEVICE = '/dev/random';
@@ -31,7 +32,7 @@ function watched(options: { mostBytes?: number; failAfterBytes?: number } = {}) 
       get: (target, key) => {
         if (key === 'write') return write(target);
         const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? value.bind(target) : value;
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
       },
     });
   };
@@ -43,6 +44,24 @@ beforeEach(async () => {
   directory = await fs.mkdtemp(join(tmpdir(), 'lamplighter-kernel-'));
 });
 afterEach(() => fs.rm(directory, { recursive: true }));
+
+describeOutletCompliance('kernel', () => {
+  const { environment, writes } = watched();
+  return Promise.resolve({
+    outlet: kernelOutlet({ name: 'kernel', environment, periodMs: 5 }),
+    /** The next write; none within a few periods is the kernel's way of being told "not ready". */
+    ask() {
+      const before = writes.length;
+      return vi
+        .waitFor(() => writes[before] ?? Promise.reject(new Error('no write yet')), {
+          timeout: 500,
+          interval: 1,
+        })
+        .catch(() => undefined);
+    },
+    cleanUp: () => Promise.resolve(),
+  });
+});
 
 describe('writeToKernel', () => {
   it.each([DEVICE, '/dev/urandom'])(

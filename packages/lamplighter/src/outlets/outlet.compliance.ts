@@ -1,9 +1,6 @@
-import { Accumulator, LamplighterError } from '@lamplighter/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { systemEnvironment } from '../local/environment.js';
-import { openStream } from '../local/stream.js';
-import { NO_BASIS } from '../wire/basis.js';
-import type { Outlet, OutletContext } from './outlet.js';
+import { testNode } from './context.test.fixture.js';
+import type { Outlet } from './outlet.js';
 
 /** An outlet that was not started, and a real client for it. */
 export interface OutletUnderTest {
@@ -15,36 +12,6 @@ export interface OutletUnderTest {
 
 const STOP_DEADLINE_MS = 1_000;
 const SERVED_WITHIN_MS = 10_000;
-
-/** A node's side of an outlet: a real root, seeded when `seed` is called. */
-export function outletContext(): { context: OutletContext; seed(): void; opened: string[] } {
-  const environment = systemEnvironment();
-  const accumulator = new Accumulator({
-    schedule: 'classic',
-    monotonicMs: () => Number(environment.monotonicNs() / 1_000_000n),
-  });
-  const opened: string[] = [];
-  let resolveReady: () => void;
-  const ready = new Promise<void>((resolve) => {
-    resolveReady = resolve;
-  });
-  return {
-    opened,
-    context: {
-      stream(label) {
-        opened.push(label);
-        return openStream(accumulator, environment, label);
-      },
-      readiness: () => ({ state: accumulator.seeded ? 'ready' : 'starting', basis: NO_BASIS }),
-      ready: () => ready,
-      hear: () => undefined,
-    },
-    seed() {
-      accumulator.reseedDirect('seed', [{ label: 'os', bytes: environment.osRandom(32) }]);
-      resolveReady();
-    },
-  };
-}
 
 /**
  * What every outlet must do, run by every outlet's own tests.
@@ -77,11 +44,11 @@ export function describeOutletCompliance(kind: string, make: () => Promise<Outle
 
     it('hands out nothing before the node is seeded, and something after', async () => {
       const { outlet, ask } = await fresh();
-      const { context, seed } = outletContext();
-      await outlet.start(context, never);
+      const node = testNode();
+      await outlet.start(node.context, never);
       expect(await ask()).toBeUndefined();
       expect(outlet.status().bytes).toBe(0);
-      seed();
+      node.seed();
       await vi.waitFor(async () => expect((await ask())?.length).toBeGreaterThan(0), SERVED_WITHIN_MS);
       expect(outlet.status().state).toBe('ok');
       expect(outlet.status().bytes).toBeGreaterThan(0);
@@ -89,17 +56,27 @@ export function describeOutletCompliance(kind: string, make: () => Promise<Outle
 
     it('draws from streams of its own', async () => {
       const { outlet } = await fresh();
-      const { context, opened } = outletContext();
-      await outlet.start(context, never);
+      const { context } = testNode();
+      const opened: string[] = [];
+      await outlet.start(
+        {
+          ...context,
+          stream(label) {
+            opened.push(label);
+            return context.stream(label);
+          },
+        },
+        never,
+      );
       expect(opened.length).toBeGreaterThan(0);
       expect(new Set(opened).size).toBe(opened.length);
     });
 
     it('never hands out the same bytes twice', async () => {
       const { outlet, ask } = await fresh();
-      const { context, seed } = outletContext();
-      seed();
-      await outlet.start(context, never);
+      const node = testNode();
+      node.seed();
+      await outlet.start(node.context, never);
       const seen = new Set<string>();
       for (let i = 0; i < 20; i += 1) seen.add(Buffer.from((await ask()) ?? []).toString('hex'));
       expect(seen.has('')).toBe(false);
@@ -108,7 +85,7 @@ export function describeOutletCompliance(kind: string, make: () => Promise<Outle
 
     it('has a status that is plain, small data', async () => {
       const { outlet } = await fresh();
-      await outlet.start(outletContext().context, never);
+      await outlet.start(testNode().context, never);
       expect(JSON.stringify(outlet.status()).length).toBeLessThan(2_000);
       for (const value of Object.values(outlet.status().details)) {
         expect(['string', 'number', 'boolean']).toContain(typeof value);
@@ -117,9 +94,7 @@ export function describeOutletCompliance(kind: string, make: () => Promise<Outle
 
     it('stops within its deadline, twice if asked, also when it was never seeded', async () => {
       const { outlet } = await fresh();
-      const { context } = outletContext();
-      context.ready().catch((error: unknown) => expect(error).toBeInstanceOf(LamplighterError));
-      await outlet.start(context, never);
+      await outlet.start(testNode().context, never);
       await outlet.stop(STOP_DEADLINE_MS);
       await outlet.stop(STOP_DEADLINE_MS);
       expect(outlet.status().state).toBe('stopped');

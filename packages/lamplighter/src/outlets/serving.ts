@@ -14,13 +14,7 @@ export function isServing(context: OutletContext | undefined): boolean {
  */
 export function basisForAnswer(context: OutletContext): Basis {
   const { state, basis } = context.readiness();
-  switch (state) {
-    case 'ready':
-    case 'degraded':
-      return basis;
-    case 'starting':
-      throw new LamplighterError('ERR_NOT_SEEDED', 'the node is not seeded yet');
-    case 'stopping':
-      throw new LamplighterError('ERR_STOPPED', 'the node is stopping');
-  }
+  if (state === 'starting') throw new LamplighterError('ERR_NOT_SEEDED', 'the node is not seeded yet');
+  if (state === 'stopping') throw new LamplighterError('ERR_STOPPED', 'the node is stopping');
+  return basis;
 }

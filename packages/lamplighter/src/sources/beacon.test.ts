@@ -8,6 +8,7 @@ import { NO_BASIS } from '../wire/basis.js';
 import { BEACON_CONTENT_TYPE, BEACON_PATH } from '../wire/beacon.js';
 import { type Loopback, loopback, serveAnything } from '../wire/loopback.test.fixture.js';
 import { beaconSource } from './beacon.js';
+import { describeSourceCompliance } from './source.compliance.js';
 import type { Source } from './source.js';
 
 const LAMPS = { simulated: true, degraded: false, physical: true };
@@ -51,6 +52,23 @@ async function newSource(
 
 const soon = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 8_000, interval: 5 });
 const never = (): AbortSignal => new AbortController().signal;
+
+describeSourceCompliance('beacon', async () => {
+  const relay = await loopback();
+  const root = testNode();
+  root.seed();
+  const environment = systemEnvironment();
+  const start = { number: 1n, instanceId: new Uint8Array(16) };
+  const outlet = beaconOutlet({ name: 'beacon', listener: relay.listener, environment, start });
+  await outlet.start(root.context, new AbortController().signal);
+  return {
+    source: beaconSource({ upstream: await relay.upstream('machine') }, environment),
+    async cleanUp() {
+      await outlet.stop(1_000);
+      await relay.stop();
+    },
+  };
+});
 
 describe('beaconSource answers a round', () => {
   it('with a beacon of its own, and says what it rests on; it need not have been started', async () => {

@@ -10,6 +10,7 @@ import { FEED_CONTENT_TYPE, FEED_FRAME_LENGTH_BYTES, FEED_PATH, encodeFeedFrame 
 import type { ResponseStream } from '../wire/listener.js';
 import { type Loopback, loopback, serveAnything } from '../wire/loopback.test.fixture.js';
 import { feedSource } from './feed.js';
+import { describeSourceCompliance } from './source.compliance.js';
 import type { Source } from './source.js';
 
 const LAMPS: Basis = { simulated: true, degraded: false, physical: true };
@@ -46,7 +47,10 @@ async function serveFeed(basis: Basis = LAMPS): Promise<void> {
 /** A started source, and everything it hears. */
 async function subscribe(options: { upstream?: Upstream; stallGraceMs?: number } = {}) {
   const upstream = options.upstream ?? (await server.upstream('relay'));
-  const source = feedSource({ upstream, intervalMs: 100, stallGraceMs: 5_000, ...options }, systemEnvironment());
+  const source = feedSource(
+    { upstream, intervalMs: 100, stallGraceMs: 5_000, ...options },
+    systemEnvironment(),
+  );
   const heard: string[] = [];
   /** What the source said of itself at the moment each event was heard. */
   const bases: Basis[] = [];
@@ -61,6 +65,22 @@ async function subscribe(options: { upstream?: Upstream; stallGraceMs?: number }
 
 const soon = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 8_000, interval: 5 });
 
+describeSourceCompliance('feed', async () => {
+  const office = await loopback({ role: 'office' });
+  const node = testNode();
+  node.seed();
+  const environment = systemEnvironment();
+  const outlet = feedOutlet({ name: 'feed', listener: office.listener, environment });
+  await outlet.start(node.context, new AbortController().signal);
+  return {
+    source: feedSource({ upstream: await office.upstream('relay'), intervalMs: 100 }, environment),
+    async cleanUp() {
+      await outlet.stop(1_000);
+      await office.stop();
+    },
+  };
+});
+
 describe('feedSource with a real outlet', () => {
   it('hears every payload once and says whom from', async () => {
     await serveFeed();
@@ -73,13 +93,20 @@ describe('feedSource with a real outlet', () => {
     expect(source.status()).toMatchObject({
       state: 'ok',
       basis: LAMPS,
-      details: { frames: heard.length, reconnects: 0, upstream: 'upstream', role: 'relay', sequence: `${heard.length}` },
+      details: {
+        frames: heard.length,
+        reconnects: 0,
+        upstream: 'upstream',
+        role: 'relay',
+        sequence: `${heard.length}`,
+      },
     });
   });
 
   it('answers rounds with payloads that were in no earlier answer', async () => {
     await serveFeed();
     const { source, heard } = await subscribe();
+    await soon(() => expect(heard.length).toBeGreaterThan(0));
     const { signal } = new AbortController();
     const answers = [
       await source.sample(signal),
@@ -122,7 +149,9 @@ describe('feedSource with a real outlet', () => {
     outlets.push(outlet);
     const { source, heard } = await subscribe();
     await soon(() => expect(source.status().reason?.code).toBe('ERR_UPSTREAM_NOT_READY'));
-    expect(source.status().reason?.message).toBe('the upstream is not ready: 503 ERR_NOT_SEEDED, ask again in 1 s');
+    expect(source.status().reason?.message).toBe(
+      'the upstream is not ready: 503 ERR_NOT_SEEDED, ask again in 1 s',
+    );
     node.seed();
     await soon(() => expect(heard.length).toBeGreaterThan(0));
   });
@@ -209,16 +238,28 @@ describe('feedSource with a hostile upstream', () => {
   });
 
   it('refuses an answer that is no feed', async () => {
-    serveBytes((stream) => stream.write(frameAt(1n)), 'text/html');
+    let answers = 0;
+    const write = (stream: ResponseStream): Promise<void> => {
+      answers += 1;
+      return stream.write(frameAt(1n));
+    };
+    serveBytes(write, 'text/html');
     const { source, heard } = await subscribe();
     await soon(() => expect(source.status().reason?.code).toBe('ERR_UPSTREAM_PROTOCOL'));
     expect(heard).toEqual([]);
+    // Each attempt lets go of its connection before the next.
+    await soon(() => expect(answers).toBeGreaterThanOrEqual(3));
+    await soon(() => expect(server.listener.connections).toBeLessThanOrEqual(1));
   });
 
   it('passes on no text of a refusal but a code of our own alphabet', async () => {
     serveAnything(server.listener, 'GET', FEED_PATH, (exchange) => {
       const problem = { code: '\u001b[31mERR', detail: 'rm -rf' };
-      exchange.reply(429, { 'content-type': 'application/problem+json' }, Buffer.from(JSON.stringify(problem)));
+      exchange.reply(
+        429,
+        { 'content-type': 'application/problem+json' },
+        Buffer.from(JSON.stringify(problem)),
+      );
       return Promise.resolve();
     });
     const { source } = await subscribe();
@@ -287,7 +328,10 @@ describe('feedSource by itself', () => {
   it('lets go of its connection when the node stops', async () => {
     await serveFeed();
     const controller = new AbortController();
-    const source = feedSource({ upstream: await server.upstream('relay'), intervalMs: 100 }, systemEnvironment());
+    const source = feedSource(
+      { upstream: await server.upstream('relay'), intervalMs: 100 },
+      systemEnvironment(),
+    );
     sources.push(source);
     await source.start({ hear: () => undefined }, controller.signal);
     await soon(() => expect(server.listener.connections).toBe(1));

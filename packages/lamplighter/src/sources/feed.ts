@@ -156,7 +156,7 @@ class FeedSource implements Source {
       await refuseUnlessFeed(response, signal);
       this.#connections += 1;
       this.#peer = { upstream: peer.name, role: peer.role, ...(group !== undefined && { group }) };
-      for await (const chunk of body) {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
         this.#environment.arrivals.note();
         // Only whole frames count as signs of life: bytes dripped one by one are silence.
         for (const frame of decoder.push(chunk)) {

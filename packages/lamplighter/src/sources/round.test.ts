@@ -33,7 +33,12 @@ describe('round', () => {
         return Uint8Array.of(1);
       });
     await round(
-      [asked('os', 'local', 0), asked('timing', 'local', 3), asked('camera', 'outside', 9), asked('feed', 'outside', 5)],
+      [
+        asked('os', 'local', 0),
+        asked('timing', 'local', 3),
+        asked('camera', 'outside', 9),
+        asked('feed', 'outside', 5),
+      ],
       { environment, deadlineMs: 10_000, signal },
     );
     expect(order).toEqual(['feed', 'camera', 'timing', 'os']);

@@ -55,7 +55,10 @@ export function describeSourceCompliance(kind: string, make: () => Promise<Sourc
       await source.start({ hear: (bytes) => events.push(bytes.length) }, started.signal);
       await vi.waitFor(() => expect(events.length).toBeGreaterThan(0), HEARD_WITHIN_MS);
       expect(Math.min(...events)).toBeGreaterThan(0);
-      await vi.waitFor(() => expect(['ok', 'degraded', 'ended']).toContain(source.status().state), HEARD_WITHIN_MS);
+      await vi.waitFor(
+        () => expect(['ok', 'degraded', 'ended']).toContain(source.status().state),
+        HEARD_WITHIN_MS,
+      );
     });
 
     it('gives every round other bytes, which the caller owns', async () => {

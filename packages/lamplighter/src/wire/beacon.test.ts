@@ -34,7 +34,11 @@ describe('fetchBeacon', () => {
     let heard: { nonce: Buffer; headers: object } | undefined;
     const beacon = await fetchFrom((exchange) => {
       heard = { nonce: Buffer.from(exchange.body), headers: exchange.headers };
-      exchange.reply(200, { ...HEADERS, 'lamplighter-basis': 'physical, simulated, unheard-of' }, Buffer.alloc(64, 5));
+      exchange.reply(
+        200,
+        { ...HEADERS, 'lamplighter-basis': 'physical, simulated, unheard-of' },
+        Buffer.alloc(64, 5),
+      );
       return Promise.resolve();
     });
     expect(heard).toMatchObject({ nonce: Buffer.from(NONCE), headers: HEADERS });
@@ -56,40 +60,55 @@ describe('fetchBeacon', () => {
     });
   });
 
-  it.each([63, 65, 100_000])('refuses %i bytes also when their length was not declared', async (lengthBytes) => {
-    const answer = fetchFrom(async (exchange) => {
-      const stream = exchange.stream(HEADERS);
-      await stream.write(new Uint8Array(lengthBytes)).catch(() => undefined);
-      stream.end();
-    });
-    await expect(answer).rejects.toMatchObject({ code: 'ERR_BEACON_LENGTH' });
-  });
+  it.each([63, 65, 100_000])(
+    'refuses %i bytes also when their length was not declared',
+    async (lengthBytes) => {
+      const answer = fetchFrom(async (exchange) => {
+        const stream = exchange.stream(HEADERS);
+        await stream.write(new Uint8Array(lengthBytes)).catch(() => undefined);
+        stream.end();
+      });
+      await expect(answer).rejects.toMatchObject({ code: 'ERR_BEACON_LENGTH' });
+    },
+  );
 
   it('refuses another media type', async () => {
-    await expect(fetchFrom(replying(200, { 'content-type': 'text/html' }, new Uint8Array(64)))).rejects.toMatchObject({
+    await expect(
+      fetchFrom(replying(200, { 'content-type': 'text/html' }, new Uint8Array(64))),
+    ).rejects.toMatchObject({
       code: 'ERR_UPSTREAM_PROTOCOL',
     });
   });
 
   it.each([
-    [503, '{"code":"ERR_NOT_SEEDED"}', 'ERR_UPSTREAM_NOT_READY', 'the upstream is not ready: 503 ERR_NOT_SEEDED, ask again in 7 s'],
+    [
+      503,
+      '{"code":"ERR_NOT_SEEDED"}',
+      'ERR_UPSTREAM_NOT_READY',
+      'the upstream is not ready: 503 ERR_NOT_SEEDED, ask again in 7 s',
+    ],
     [403, '{"code":"ERR_ROLE"}', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 403 ERR_ROLE'],
     [404, 'not json', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 404'],
     [400, '{"code":"<b>&#10;bad</b>"}', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 400'],
     [204, '', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 204'],
     [500, 'x'.repeat(100_000), 'ERR_UPSTREAM_STATUS', 'the upstream refused: 500'],
-  ])('makes an error of status %i with body %.30s', async (status, body, code, message) => {
+  ])('makes an error of status %i', async (status, body, code, message) => {
     const headers = { 'content-type': 'application/problem+json', 'retry-after': '7' };
-    await expect(fetchFrom(replying(status, headers, Buffer.from(body)))).rejects.toMatchObject({ code, message });
+    await expect(fetchFrom(replying(status, headers, Buffer.from(body)))).rejects.toMatchObject({
+      code,
+      message,
+    });
   });
 
-  it('keeps its deadline when the relay is silent, drips its answer, or drips its refusal', async () => {
+  it('keeps its deadline when the relay is silent, or never finishes its answer', async () => {
     const silent = fetchFrom(() => new Promise(() => undefined), { deadlineMs: 100 });
     await expect(silent).rejects.toMatchObject({ code: 'ERR_DEADLINE' });
     await server.stop(0);
 
     server = await loopback();
-    const dripping = fetchFrom((exchange) => exchange.stream(HEADERS).write(new Uint8Array(10)), { deadlineMs: 200 });
+    const dripping = fetchFrom((exchange) => exchange.stream(HEADERS).write(new Uint8Array(10)), {
+      deadlineMs: 200,
+    });
     await expect(dripping).rejects.toMatchObject({ code: 'ERR_DEADLINE' });
   });
 

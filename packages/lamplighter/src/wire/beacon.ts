@@ -1,4 +1,4 @@
-import { LamplighterError } from '@lamplighter/core';
+import { LamplighterError, wipe } from '@lamplighter/core';
 import type { PeerIdentity } from '../identity/roles.js';
 import { type Basis, basisFromHeader } from './basis.js';
 import { type Upstream, type UpstreamAgent, type UpstreamResponse, readBounded, request } from './client.js';
@@ -90,20 +90,20 @@ async function beaconIn(response: UpstreamResponse, signal: AbortSignal): Promis
       'the upstream answered with something that is no beacon',
     );
   }
-  const declared = headers['content-length'];
-  if (declared !== undefined && declared !== String(BEACON_LENGTH_BYTES)) {
-    body.destroy();
-    throw wrongLength();
-  }
-  const bytes = await readBounded(body, BEACON_LENGTH_BYTES, signal);
-  if (bytes.length !== BEACON_LENGTH_BYTES) throw wrongLength();
+  const answer = await readBounded(body, BEACON_LENGTH_BYTES, signal).catch((cause: unknown) => {
+    throw cause instanceof LamplighterError && cause.code === 'ERR_UPSTREAM_PROTOCOL'
+      ? wrongLength(cause)
+      : cause;
+  });
+  if (answer.length !== BEACON_LENGTH_BYTES) throw wrongLength();
+  // Out of the buffer pool, which is shared with everything else in this process.
+  const bytes = Uint8Array.from(answer);
+  wipe(answer);
   const words = headers[BASIS_HEADER];
   return { bytes, basis: basisFromHeader(typeof words === 'string' ? words : undefined), relay: peer, group };
 }
 
-function wrongLength(): LamplighterError {
-  return new LamplighterError(
-    'ERR_BEACON_LENGTH',
-    `the upstream's beacon is not ${BEACON_LENGTH_BYTES} bytes`,
-  );
+function wrongLength(cause?: unknown): LamplighterError {
+  const message = `the upstream's beacon is not ${BEACON_LENGTH_BYTES} bytes`;
+  return new LamplighterError('ERR_BEACON_LENGTH', message, { cause });
 }

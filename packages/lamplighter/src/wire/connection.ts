@@ -23,13 +23,16 @@ export class Connection {
   readonly exchanges = new Set<HttpExchange>();
   /** Serves no further request: the listener stops, or this peer was let in by a CA that is no longer ours. */
   retired = false;
+  /** Made when all connections were taken: it is told so and closed. Those already there are not disturbed. */
+  readonly excess: boolean;
   readonly #peer: PeerIdentity | LamplighterError;
   readonly #expiresMs: number;
   #headersSinceMs: number | undefined = performance.now();
   #idleBytesRead = 0;
 
-  constructor(socket: TLSSocket) {
+  constructor(socket: TLSSocket, excess: boolean) {
     this.socket = socket;
+    this.excess = excess;
     const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;
     this.#expiresMs = certificate === undefined ? Infinity : Date.parse(certificate.validTo);
     if (certificate === undefined) {

@@ -14,6 +14,7 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /**
    * Answers once, whole; does nothing when the client is gone.
+   * @param headers - lower-case names; content-length and cache-control are added
    * @throws TypeError when there is an answer already
    */
   reply(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): void;

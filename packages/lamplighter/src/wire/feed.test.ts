@@ -1,5 +1,5 @@
 import { type ErrorCode, LamplighterError } from '@lamplighter/core';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NO_BASIS } from './basis.js';
 import {

@@ -209,15 +209,13 @@ export class Listener {
   #secured(socket: TLSSocket): void {
     const key = addresses(socket);
     if (key !== undefined) this.#handshakes.delete(key);
-    if (
-      this.#stopped !== undefined ||
-      this.#connections.size >= this.#limits.maxConnections + EXCESS_CONNECTIONS
-    ) {
-      this.#refuse('tooManyConnections');
+    const full = this.#connections.size >= this.#limits.maxConnections + EXCESS_CONNECTIONS;
+    if (this.#stopped !== undefined || full) {
+      if (full) this.#refuse('tooManyConnections');
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket);
+    const connection = new Connection(socket, this.#connections.size >= this.#limits.maxConnections);
     this.#connections.set(socket, connection);
     socket.on('close', () => {
       this.#connections.delete(socket);
@@ -245,9 +243,11 @@ export class Listener {
 
   async #serve(request: IncomingMessage, response: ServerResponse, oddExpectation: boolean): Promise<void> {
     const connection = this.#connections.get(request.socket);
-    if (connection === undefined || connection.exchanges.size >= MAX_PIPELINED) {
+    // The parser hands over what it had read before the connection was destroyed.
+    if (connection === undefined || request.socket.destroyed) return;
+    if (connection.exchanges.size >= MAX_PIPELINED) {
       this.#refuse('pipelined');
-      request.socket.destroy();
+      connection.destroy(new LamplighterError('ERR_STOPPED', 'too many requests ahead of their answers'));
       return;
     }
     const exchange = new HttpExchange(request, response, connection);
@@ -255,7 +255,7 @@ export class Listener {
     response.on('close', () => connection.finished(exchange));
     let route: Route | undefined;
     try {
-      if (this.#connections.size > this.#limits.maxConnections) {
+      if (connection.excess) {
         throw new LamplighterError('ERR_TOO_MANY_CONNECTIONS', 'all connections are taken');
       }
       if (oddExpectation) throw new LamplighterError('ERR_BAD_REQUEST', 'only 100-continue can be expected');

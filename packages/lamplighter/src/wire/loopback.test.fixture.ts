@@ -47,7 +47,7 @@ export function serveAnything(
 }
 
 /** A connection in memory whose first end can be stopped from delivering, as a full socket buffer does. */
-export function gatedPair(): { ends: [Duplex, Duplex]; shut(): void } {
+export function gatedPair(): { ends: [Duplex, Duplex]; shut: () => void } {
   let open = true;
   const end = (peer: () => Duplex, gated: boolean): Duplex =>
     new Duplex({

@@ -46,10 +46,12 @@ const servers = new WeakMap<Duplex, VerifiedServer>();
 export async function connectUpstream(upstream: Upstream, signal: AbortSignal): Promise<tls.TLSSocket> {
   const { host, port, where } = addressOf(upstream.url);
   signal.throwIfAborted();
+  // Before the connection: material that OpenSSL will not have must not leave one behind.
+  const secureContext = contextOf(upstream.tls);
   const raw = upstream.connect?.({ host, port }) ?? net.connect({ host, port, noDelay: true });
   const socket = tls.connect({
     socket: raw,
-    secureContext: contextOf(upstream.tls),
+    secureContext,
     rejectUnauthorized: true,
     ALPNProtocols: ['http/1.1'],
     ...(net.isIP(host) === 0 ? { servername: host } : {}),

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { decode } from 'jpeg-js';
 import { describe, expect, it } from 'vitest';
 import { createJpegEncoder } from './jpeg.js';

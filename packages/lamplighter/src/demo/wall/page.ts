@@ -4,9 +4,8 @@ const STYLE = `
 :root { color-scheme: light dark; --paper: #f6f3ee; --ink: #2a2522; --quiet: #6b625c; --edge: #d9d2c8; }
 @media (prefers-color-scheme: dark) { :root { --paper: #100d0f; --ink: #ece6e0; --quiet: #a1968e; --edge: #2c2629; } }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-content: center; gap: 1.25rem; padding: 2rem 1rem;
+body { margin: 0; min-height: 100vh; display: grid; place-content: center; grid-template-columns: minmax(0, 60rem); padding: 2rem 1rem;
   background: var(--paper); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
-main { width: min(60rem, 100%); margin: auto; }
 h1 { margin: 0 0 1rem; font-size: 1.1rem; font-weight: 600; letter-spacing: 0.01em; }
 h1 span { margin-left: 0.5em; padding: 0.15em 0.6em; border: 1px solid var(--edge); border-radius: 1em;
   color: var(--quiet); font-size: 0.75em; font-weight: 500; }

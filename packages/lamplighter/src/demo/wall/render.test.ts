@@ -67,7 +67,8 @@ describe('the renderer', () => {
     expect(render(lampsOf(5))).toEqual(before);
     const [first] = lamps;
     const random = seededRandom(9);
-    for (let step = 0; first !== undefined && step < 100; step++) stepLamp(first, random);
+    if (first === undefined) throw new Error('there is a first lamp');
+    for (let step = 0; step < 100; step++) stepLamp(first, random);
     const after = render(lamps);
     const changedColumns = new Set<number>();
     after.forEach((value, index) => {

@@ -50,7 +50,7 @@ async function parts(answer: AsyncIterable<Buffer>, count: number): Promise<Buff
   throw new Error('the stream ended early');
 }
 
-/** How many places of each kind Node holds open. */
+/** What this process holds open. */
 const openSockets = () => process.getActiveResourcesInfo().filter((kind) => /^(TCP|Pipe)/.test(kind)).length;
 const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 
@@ -266,10 +266,10 @@ describe('starting', () => {
     expect(error).toBeInstanceOf(LamplighterError);
     expect(error).toMatchObject({
       code: 'ERR_PORT_IN_USE',
-      message: expect.stringContaining(`${first.port}`),
     });
+    expect((error as LamplighterError).message).toContain(String(first.port));
     expect((error as LamplighterError).hint).toMatch(/another port/);
-    expect(openSockets()).toBe(socketsBefore);
+    await expect.poll(openSockets).toBeLessThanOrEqual(socketsBefore);
   });
 
   it('says that an address is not this machine’s', async () => {
@@ -295,30 +295,27 @@ describe('stopping', () => {
     const socketsBefore = openSockets();
     const timersBefore = timers();
     const wall = await startWall({ ...SMALL, framesPerSecond: 30 });
-    const stream = await openStream(wall);
-    await parts(stream[Symbol.asyncIterator]() as unknown as AsyncIterable<Buffer>, 1).catch(() => undefined);
     const reader = await openStream(wall);
-    reader.resume();
+    await once(reader, 'data');
     const mute = connect(wall.port, '127.0.0.1');
-    mute.on('error', () => undefined);
     mute.pause();
     mute.write('GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const idle = connect(wall.port, '127.0.0.1');
     await once(idle, 'connect');
-    const closed = [once(reader, 'close'), once(idle, 'close')];
-    idle.resume();
+    // A connection that is cut may end by a reset; that it ends is what counts.
+    const gone = [reader, mute, idle].map((end) => {
+      end.on('error', () => undefined);
+      return new Promise((resolve) => end.once('close', resolve));
+    });
     const began = performance.now();
     const stopping = wall.stop();
     expect(wall.stop()).toBe(stopping);
     await stopping;
     expect(performance.now() - began).toBeLessThan(1000);
-    await Promise.all(closed);
-    const muteClosed = once(mute, 'close');
-    mute.resume();
-    await muteClosed;
-    stream.destroy();
+    for (const end of [reader, mute, idle]) end.resume();
+    await Promise.all(gone);
     await expect(fetch(`${wall.url}/`)).rejects.toThrow();
-    expect(openSockets()).toBeLessThanOrEqual(socketsBefore);
+    await expect.poll(openSockets).toBeLessThanOrEqual(socketsBefore);
     expect(timers()).toBeLessThanOrEqual(timersBefore);
   });
 });

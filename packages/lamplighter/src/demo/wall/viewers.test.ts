@@ -107,7 +107,8 @@ describe('a viewer that takes nothing', () => {
     expect(longestWaitBytes).toBeLessThanOrEqual(wall.longestFrameBytes + PART_HEAD_BYTES);
     expect(mostStuckFrames).toBeGreaterThan(10);
     expect(response.destroyed).toBe(true);
-  });
+    // The buffers of a large machine on a busy day take a while to fill.
+  }, 60_000);
 });
 
 describe('viewers', () => {

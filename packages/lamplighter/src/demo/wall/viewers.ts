@@ -3,7 +3,7 @@ import type { Wall } from './wall.js';
 
 /** As many may watch at once. */
 export const MAX_VIEWERS = 16;
-/** Nobody watches: the lamps still burn, moved on this often. It costs some 0.2 % of a core. */
+/** Nobody watches: the lamps still burn, moved on this often. It costs some 0.3 % of a core. */
 const IDLE_PERIOD_MS = 10_000;
 
 const BOUNDARY = 'lamplighter-frame';

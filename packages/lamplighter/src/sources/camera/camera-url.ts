@@ -24,7 +24,8 @@ export type CameraTarget =
   | { readonly kind: 'file'; readonly path: string; readonly shown: string };
 
 const MAX_URL_LENGTH = 2048;
-const SCHEME = /^([a-z][a-z0-9+.-]*):/i;
+/** Whatever stands before a colon in the first segment: ffmpeg also knows `subfile,,start,0,end,9,,:`. */
+const SCHEME = /^([^/:]*):/;
 /** by-id and by-path are udev's stable names for the same devices. */
 const VIDEO_DEVICE = /^\/dev\/(video\d{1,4}|v4l\/by-(id|path)\/[\w:.+-]+)$/;
 const HINT = 'use http(s)://…, rtsp://…, /dev/videoN, or the path of a video file';
@@ -48,7 +49,7 @@ export function parseCameraUrl(text: string): CameraTarget {
   if (scheme === undefined) return localTarget(path.resolve(text));
   if (scheme === 'file') return localTarget(pathOfFileUrl(text));
   if (scheme === 'http' || scheme === 'https' || scheme === 'rtsp') return networkTarget(text, scheme);
-  throw refused(`has the protocol "${scheme}:", which is not allowed`);
+  throw refused('has a protocol that is not allowed (a file name with a colon needs ./ before it)');
 }
 
 /** Takes every secret out of text that a child process wrote. */

@@ -104,7 +104,7 @@ class Camera implements CameraSource {
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
     if (this.#running !== undefined) throw new TypeError('a source is started once');
-    const stop = () => this.#stopping.abort();
+    const stop = () => this.#letGo();
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     const stopping = this.#stopping.signal;
@@ -118,7 +118,7 @@ class Camera implements CameraSource {
     }).finally(() => {
       signal.removeEventListener('abort', stop);
       this.#end = stopping.aborted ? 'stopped' : 'ended';
-      this.#sampler.close();
+      this.#sampler.end();
     });
     this.#running = Promise.all([video, this.#decoder?.run(stopping)]);
     return Promise.resolve();
@@ -142,10 +142,14 @@ class Camera implements CameraSource {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
+    this.#letGo();
     await this.#running;
     this.#end = 'stopped';
+  }
+
+  #letGo(): void {
     this.#sampler.close();
+    this.#stopping.abort();
   }
 
   async #attempt(sink: SourceSink, signal: AbortSignal): Promise<'ended'> {

@@ -13,6 +13,12 @@ const HANG_MS = 5_000;
 /** The decoder rests at least twice as long as it worked: a third of one core, however large the pictures are. */
 const REST_FACTOR = 2;
 
+/** A frame that is with the child. */
+interface Work {
+  readonly startedMs: number;
+  readonly limit: { cancel(): void };
+}
+
 /** Counters of a decoder, for the status. */
 export interface DecoderCounts {
   /** Previews that were due while the decoder was busy or away. */
@@ -33,8 +39,7 @@ export class Decoder {
   readonly #periodMs: number;
   readonly #onPreview: (preview: Preview) => void;
   #child: ChildProcess | undefined;
-  /** Set while a frame is with the child. */
-  #work: { readonly startedMs: number; readonly limit: { cancel(): void } } | undefined;
+  #work: Work | undefined;
   #nextMs = -Infinity;
   readonly #answer = new Uint8Array(1 + PREVIEW_BYTES);
   #answerLength = 0;
@@ -98,12 +103,15 @@ export class Decoder {
       throw new LamplighterError('ERR_CHILD_EXITED', `the picture decoder ended (${how})`);
     } finally {
       this.#child = undefined;
-      this.#finishWork();
+      this.#work?.limit.cancel();
+      this.#work = undefined;
+      this.#answerLength = 0;
     }
   }
 
   #takeAnswer(child: ChildProcess, chunk: Buffer): void {
-    if (this.#work === undefined || this.#answerLength + chunk.length > this.#answer.length) {
+    const work = this.#work;
+    if (work === undefined || this.#answerLength + chunk.length > this.#answer.length) {
       child.kill('SIGKILL');
       return;
     }
@@ -112,22 +120,20 @@ export class Decoder {
     const kind = this.#answer[0];
     if (kind === NOT_DECODABLE && this.#answerLength === 1) {
       this.#counts.undecodable += 1;
-      this.#finishWork();
+      this.#finish(work);
     } else if (kind !== PICTURE) {
       child.kill('SIGKILL');
     } else if (this.#answerLength === this.#answer.length) {
       const preview = previewOf(this.#answer.slice(1));
-      this.#finishWork();
+      this.#finish(work);
       this.#onPreview(preview);
     }
   }
 
-  #finishWork(): void {
-    if (this.#work !== undefined) {
-      const nowMs = this.#nowMs();
-      this.#nextMs = Math.max(this.#nextMs, nowMs + REST_FACTOR * (nowMs - this.#work.startedMs));
-      this.#work.limit.cancel();
-    }
+  #finish(work: Work): void {
+    const nowMs = this.#nowMs();
+    this.#nextMs = Math.max(this.#nextMs, nowMs + REST_FACTOR * (nowMs - work.startedMs));
+    work.limit.cancel();
     this.#work = undefined;
     this.#answerLength = 0;
   }

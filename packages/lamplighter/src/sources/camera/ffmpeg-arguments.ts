@@ -11,6 +11,11 @@ export const PROGRESS_DESCRIPTOR = 4;
 /** Plain containers and elementary streams. Playlists (hls, concat, sdp …) are not among them: they open other things. */
 const FILE_FORMATS =
   'mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,ivf,obu,m4v,mjpeg,mpjpeg,flv,asf,ogg,nut,yuv4mpegpipe,gif,dv,mxf';
+/**
+ * The RTSP session's own timeout comes this much after our stall: when ffmpeg gives up it passes on a last packet, which must not
+ * look like a sign of life.
+ */
+const SOCKET_GRACE_MS = 1_000;
 /** 8K. A picture header that claims more is refused before memory is taken for it. */
 const MAX_PIXELS = 7680 * 4320;
 
@@ -23,7 +28,7 @@ const MAX_PIXELS = 7680 * 4320;
  * Needs ffmpeg ≥ 5.1 (`-fps_mode`, and `option` in concat scripts).
  *
  * @param previewPerSecond - at most so many pictures a second, > 0
- * @param stallMs - for the socket of an RTSP session
+ * @param stallMs - the silence after which the child is killed
  * @returns `args`; `script`: what ffmpeg must find on its stdin
  */
 export function ffmpegArguments(
@@ -71,7 +76,7 @@ function inputArguments(
       'ffconcat version 1.0',
       `file '${target.url.replaceAll("'", "'\\''")}'`,
       `option rtsp_transport ${transport}`,
-      `option timeout ${Math.round(stallMs * 1000)}`,
+      `option timeout ${Math.round((stallMs + SOCKET_GRACE_MS) * 1000)}`,
       'option allowed_media_types video',
       '',
     ].join('\n'),

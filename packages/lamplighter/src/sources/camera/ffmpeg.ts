@@ -29,7 +29,7 @@ const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
  * longer than an event anyway, nothing waits for a timer, and nothing is left over when the child dies.
  *
  * The child is started by `setpriv --pdeathsig KILL`: the kernel ends it with us, even when we are killed.
- * @param options - `previewPerSecond`, > 0; `stallMs`: for the socket of an RTSP session
+ * @param options - `previewPerSecond`: > 0; `stallMs`: the silence after which the attempt will be ended
  */
 export function ffmpegInput(
   target: FfmpegTarget,
@@ -194,12 +194,13 @@ function frameCounter(onFrames: (count: number) => void): (chunk: Buffer) => voi
   };
 }
 
-/** The last thing ffmpeg said, in one printable line and without secrets. */
+/** The last two things ffmpeg said (the very last one is often only "so I give up"), printable and without secrets. */
 function shownComplaint(complaint: string, target: FfmpegTarget): string {
   const lines = complaint.split('\n').filter((line) => line.trim() !== '');
-  const last = (lines.at(-1) ?? '').replace(/[^\x20-\x7e]/g, '?');
-  const clean = target.kind === 'rtsp' ? withoutSecrets(last, target.secrets) : last;
-  return clean.replace(/^\[[^\]]*\]\s*/, '').slice(0, MAX_COMPLAINT_SHOWN);
+  const last = lines.slice(-2).map((line) => line.replace(/^\[[^\]]*\]\s*/, '').trimEnd());
+  const printable = last.join('; ').replace(/[^\x20-\x7e]/g, '?');
+  const clean = target.kind === 'rtsp' ? withoutSecrets(printable, target.secrets) : printable;
+  return clean.slice(0, MAX_COMPLAINT_SHOWN);
 }
 
 /** Extra pipes are typed as either direction. */

@@ -11,8 +11,8 @@ const CHANGED_MEAN = 0.25;
  * change is seen up to one preview period (0.5 s) after the picture froze.
  */
 export const FROZEN_AFTER_MS = 4_500;
-/** Video without one decodable picture for so long is not decodable. */
-export const UNDECODABLE_AFTER_MS = 4_000;
+/** Video without one decodable picture for so long is not decodable. A 4K JPEG is looked at every 3 s. */
+export const UNDECODABLE_AFTER_MS = 3_500;
 
 /** What is known of the pictures of one connection. A value: every step makes a new one. */
 export interface PictureHistory {

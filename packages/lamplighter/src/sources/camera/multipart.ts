@@ -15,9 +15,12 @@ const CR = 0x0d;
 
 /**
  * The boundary in a Content-Type, without leading dashes and quotes: cameras disagree whether `--` belongs to it.
+ * @returns undefined for `application/octet-stream`, which is what ffmpeg calls its `mpjpeg` unless told otherwise: then the
+ *   first line of the stream is the delimiter
  * @throws LamplighterError ERR_CAMERA_FORMAT when it is no multipart stream or names no usable boundary
  */
-export function boundaryOf(contentType: string | undefined): string {
+export function boundaryOf(contentType: string | undefined): string | undefined {
+  if (/^application\/octet-stream\b/i.test(contentType ?? '')) return undefined;
   if (!/^multipart\/(x-mixed-replace|mixed)\b/i.test(contentType ?? '')) {
     throw new LamplighterError(
       'ERR_CAMERA_FORMAT',
@@ -29,7 +32,7 @@ export function boundaryOf(contentType: string | undefined): string {
   }
   const parameter = /;\s*boundary\s*=\s*(?:"([^"]*)"|([^;\s]+))/i.exec(contentType ?? '');
   const boundary = (parameter?.[1] ?? parameter?.[2] ?? '').replace(/^-+/, '').trimEnd();
-  if (boundary.length === 0 || boundary.length > MAX_BOUNDARY_LENGTH) {
+  if (!isBoundary(boundary)) {
     throw new LamplighterError('ERR_CAMERA_FORMAT', 'the stream names no usable multipart boundary');
   }
   return boundary;
@@ -46,7 +49,7 @@ type State = 'between' | 'delimiter-tail' | 'headers' | 'counted' | 'open';
  * push throws that error. Frames are wiped from its buffer; what the runtime copied on the way cannot be.
  */
 export class MultipartParser {
-  readonly #boundary: string;
+  #boundary: string | undefined;
   readonly #maxFrameBytes: number;
   readonly #onFrame: (frame: Uint8Array) => void;
   #state: State = 'between';
@@ -65,9 +68,13 @@ export class MultipartParser {
    * @param options - `boundary`: from {@link boundaryOf}; `maxFrameBytes`: ≥ 1; `onFrame`: gets each whole frame, length
    *   ≥ 1, valid during the call only
    */
-  constructor(options: { boundary: string; maxFrameBytes: number; onFrame: (frame: Uint8Array) => void }) {
+  constructor(options: {
+    boundary: string | undefined;
+    maxFrameBytes: number;
+    onFrame: (frame: Uint8Array) => void;
+  }) {
     const { boundary, maxFrameBytes, onFrame } = options;
-    if (boundary.length === 0 || boundary.length > MAX_BOUNDARY_LENGTH || boundary.startsWith('-')) {
+    if (boundary !== undefined && !isBoundary(boundary)) {
       throw new RangeError('a boundary has 1 to 70 characters and does not begin with a dash');
     }
     if (!(maxFrameBytes >= 1)) throw new RangeError('a frame has at least one byte');
@@ -133,12 +140,19 @@ export class MultipartParser {
       if (line === '') this.#enter('headers');
       else if (line === '--') this.#enter('between');
       else throw malformed('a delimiter with something behind it');
-    } else if (lineWithEnd.length <= MAX_DELIMITER_LENGTH && line.replace(/^-+/, '') === this.#boundary) {
+    } else if (lineWithEnd.length <= MAX_DELIMITER_LENGTH && this.#isDelimiter(line)) {
       // What this camera really writes is what ends a part that gives no length.
       this.#pattern ??= new BytePattern(`\n${line}`);
       this.#enter('headers');
     }
     // Anything else is padding, a preamble, or the closing delimiter: what counts is that a delimiter comes.
+  }
+
+  #isDelimiter(line: string): boolean {
+    const boundary = line.replace(/^-+/, '');
+    if (this.#boundary === undefined && line.startsWith('--') && isBoundary(boundary))
+      this.#boundary = boundary;
+    return boundary === this.#boundary;
   }
 
   #takeHeader(line: string): void {
@@ -219,6 +233,10 @@ export class MultipartParser {
     if (!(state === 'headers' && this.#state === 'delimiter-tail')) this.#overhead = 0;
     this.#state = state;
   }
+}
+
+function isBoundary(text: string): boolean {
+  return text.length > 0 && text.length <= MAX_BOUNDARY_LENGTH && !text.startsWith('-');
 }
 
 function printable(text: string | undefined): string {

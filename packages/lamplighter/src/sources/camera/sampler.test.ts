@@ -37,9 +37,21 @@ describe('Sampler', () => {
     expect(await sampler.sample(AbortSignal.abort())).toBeUndefined();
     sampler.hear(bytes('one'));
     expect(hex(await patient)).toBe(sha512('one'));
+    sampler.hear(bytes('two'));
+    expect(await sampler.sample(AbortSignal.abort())).toBeUndefined();
+    expect(hex(await sampler.sample(never))).toBe(sha512('two'));
+  });
+
+  it('gives what is left after the end, and nothing once it is closed', async () => {
+    const sampler = new Sampler();
     const waiting = sampler.sample(never);
-    sampler.close();
+    sampler.end();
     expect(await waiting).toBeUndefined();
+    sampler.hear(bytes('one'));
+    expect(hex(await sampler.sample(never))).toBe(sha512('one'));
+    expect(await sampler.sample(never)).toBeUndefined();
+    sampler.hear(bytes('two'));
+    sampler.close();
     expect(await sampler.sample(never)).toBeUndefined();
   });
 });

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 export class Sampler {
   #hash = createHash('sha512');
   #heard = false;
+  #ended = false;
   #closed = false;
   readonly #waiting: (() => void)[] = [];
 
@@ -20,20 +21,27 @@ export class Sampler {
 
   /**
    * @param signal - ends the wait
-   * @returns 64 bytes; or undefined when nothing was heard before the signal or the end
+   * @returns 64 bytes; or undefined when nothing was heard before the signal or the end, or when it is closed
    */
   async sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
-    while (!this.#heard) {
+    for (;;) {
       if (signal.aborted || this.#closed) return undefined;
+      if (this.#heard) return this.#answer();
+      if (this.#ended) return undefined;
       await this.#next(signal);
     }
-    return this.#answer();
   }
 
-  /** Lets everybody who waits go without an answer. Nothing can be waited for after it. */
+  /** Nothing more will be heard: nobody waits any longer, but what was heard can still be asked for. */
+  end(): void {
+    this.#ended = true;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Lets everybody who waits go without an answer, and gives none after it. */
   close(): void {
     this.#closed = true;
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.end();
   }
 
   #next(signal: AbortSignal): Promise<void> {

@@ -77,9 +77,11 @@ export class MjpegTestServer {
   }
 }
 
+const PICTURES = Array.from({ length: 16 }, (_, seed) => testJpeg(seed));
+
 /** Sends moving pictures for as long as it may. */
 export function playing(options: { headers?: Record<string, string>; still?: boolean } = {}): Act {
-  const jpegs = Array.from({ length: 16 }, (_, seed) => testJpeg(options.still === true ? 0 : seed));
+  const jpegs = options.still === true ? PICTURES.slice(0, 1) : PICTURES;
   return (response, stop) => {
     begin(response, options.headers);
     let next = 0;
