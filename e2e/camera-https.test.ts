@@ -6,9 +6,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, it } from 'vitest';
-import { playing } from '../packages/lamplighter/dist/sources/camera/test-mjpeg-server.js';
-import { until } from '../packages/lamplighter/dist/sources/camera/test-until.js';
-import { needs } from '../packages/lamplighter/dist/test-needs.js';
+import { playing } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
+import { until } from '../packages/lamplighter/dist/sources/camera/until.fixture.js';
+import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
 
 const dist = fileURLToPath(new URL('../packages/lamplighter/dist/', import.meta.url));
 

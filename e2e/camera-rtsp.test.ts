@@ -6,8 +6,8 @@ import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemEnvironment } from '../packages/lamplighter/dist/local/environment.js';
 import { type CameraSource, cameraSource } from '../packages/lamplighter/dist/sources/camera/camera.js';
-import { until } from '../packages/lamplighter/dist/sources/camera/test-until.js';
-import { needs } from '../packages/lamplighter/dist/test-needs.js';
+import { until } from '../packages/lamplighter/dist/sources/camera/until.fixture.js';
+import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
 
 const LIVE = ['-nostdin', '-loglevel', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc2=s=320x240:r=25'];
 const NOISY = ['-vf', 'noise=alls=20:allf=t'];

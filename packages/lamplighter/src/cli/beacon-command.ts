@@ -38,7 +38,13 @@ export function addBeaconCommand(program: Command): void {
       const environment = systemEnvironment();
       const tls = await loadTlsFiles({ ca, cert, key });
       const { bytes } = await fetchBeacon(
-        { url: from, tls, roles: ['relay'], connect: environment.connect, ...(peer && { name: peer }) },
+        {
+          url: from,
+          tls,
+          roles: ['relay'],
+          connect: (endpoint) => environment.connect(endpoint),
+          ...(peer && { name: peer }),
+        },
         { nonce: nonce ?? environment.runtimeRandom(32), deadlineMs: deadline, signal: untilStopped() },
       );
       process.stdout.write(format === 'raw' ? bytes : `${Buffer.from(bytes).toString(format)}\n`);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { needs } from '../test-needs.js';
+import { needs } from '../needs.fixture.js';
 import { createAuthority, issueCertificate } from './authority.js';
 import type { NewCertificate } from './certificate-request.js';
 import { identityOfCertificate, ROLES, SERVER_ROLES, type Role } from './roles.js';

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { testAuthority } from './made-certificates.test.fixture.js';
+import { testAuthority } from './made-certificates.fixture.js';
 import { identityOfCertificate, identityUri, isName, ROLES } from './roles.js';
 
 const authority = await testAuthority();

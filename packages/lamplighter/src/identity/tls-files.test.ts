@@ -2,7 +2,7 @@ import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type MadeCertificate, testAuthority } from './made-certificates.test.fixture.js';
+import { type MadeCertificate, testAuthority } from './made-certificates.fixture.js';
 import { expiryWarning, loadTlsFiles, type TlsPaths } from './tls-files.js';
 
 const authority = await testAuthority();

@@ -68,13 +68,13 @@ class RootStream implements Stream {
     // Throws when unseeded, before anything here has changed.
     const root = generation === this.#generation ? undefined : this.#accumulator.generate(KEY_LENGTH_BYTES);
 
-    const { monotonicNs, cycleCounter, cpuRandom } = this.#environment;
+    const environment = this.#environment;
     const separators = encode('stream', [
-      { label: 'monotonic', bytes: u64(monotonicNs()) },
+      { label: 'monotonic', bytes: u64(environment.monotonicNs()) },
       { label: 'counter', bytes: u64(this.#counter) },
-      { label: 'cycles', bytes: present(cycleCounter(), u64) },
+      { label: 'cycles', bytes: present(environment.cycleCounter(), u64) },
       { label: 'root', bytes: root },
-      { label: 'cpu', bytes: present(cpuRandom(KEY_LENGTH_BYTES), (bytes) => bytes) },
+      { label: 'cpu', bytes: present(environment.cpuRandom(KEY_LENGTH_BYTES), (bytes) => bytes) },
     ]);
     const refillKey = createHmac('sha256', this.#key).update(separators).digest();
     const keyStream = createCipheriv('aes-256-ctr', refillKey, ZERO_COUNTER).update(

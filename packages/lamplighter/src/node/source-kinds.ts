@@ -15,7 +15,7 @@ import { entryName, httpsUrl, peer, periodMs } from '../config/fields.js';
 export interface SourceFactory {
   readonly environment: Environment;
   /** @throws LamplighterError ERR_CONFIG when the configuration names no certificate */
-  tls(): TlsMaterial;
+  readonly tls: () => TlsMaterial;
 }
 
 const entry = <K extends string, S extends z.ZodRawShape>(kind: K, shape: S) =>

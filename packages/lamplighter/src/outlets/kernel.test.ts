@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Environment, type Timers, systemEnvironment } from '../local/environment.js';
-import { testNode } from './context.test.fixture.js';
+import { testNode } from './context.fixture.js';
 import { describeOutletCompliance } from './outlet.compliance.js';
 import { kernelOutlet, writeToKernel } from './kernel.js';
 

@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { testNode } from './context.test.fixture.js';
+import { testNode } from './context.fixture.js';
 import type { Outlet } from './outlet.js';
 
 /** An outlet that was not started, and a real client for it. */
 export interface OutletUnderTest {
   readonly outlet: Outlet;
   /** Asks for output as a real client would. @returns the bytes, or undefined when told that it is not ready */
-  ask(): Promise<Uint8Array | undefined>;
-  cleanUp(): Promise<void>;
+  readonly ask: () => Promise<Uint8Array | undefined>;
+  readonly cleanUp: () => Promise<void>;
 }
 
 const STOP_DEADLINE_MS = 1_000;

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type TestAuthority, testAuthority } from '../identity/made-certificates.test.fixture.js';
+import { type TestAuthority, testAuthority } from '../identity/made-certificates.fixture.js';
 import { type Environment, systemEnvironment } from '../local/environment.js';
 import { beaconOutlet } from '../outlets/beacon.js';
-import { type TestNode, testNode } from '../outlets/context.test.fixture.js';
+import { type TestNode, testNode } from '../outlets/context.fixture.js';
 import type { Outlet } from '../outlets/outlet.js';
 import { NO_BASIS } from '../wire/basis.js';
 import { BEACON_CONTENT_TYPE, BEACON_PATH } from '../wire/beacon.js';
-import { type Loopback, loopback, serveAnything } from '../wire/loopback.test.fixture.js';
+import { type Loopback, loopback, serveAnything } from '../wire/loopback.fixture.js';
 import { beaconSource } from './beacon.js';
 import { describeSourceCompliance } from './source.compliance.js';
 import type { Source } from './source.js';

@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type TestAuthority, testAuthority } from '../identity/made-certificates.test.fixture.js';
+import { type TestAuthority, testAuthority } from '../identity/made-certificates.fixture.js';
 import { systemEnvironment } from '../local/environment.js';
-import { testNode } from '../outlets/context.test.fixture.js';
+import { testNode } from '../outlets/context.fixture.js';
 import { feedOutlet } from '../outlets/feed.js';
 import type { Outlet } from '../outlets/outlet.js';
 import { type Basis, NO_BASIS } from '../wire/basis.js';
 import type { Upstream } from '../wire/client.js';
 import { FEED_CONTENT_TYPE, FEED_FRAME_LENGTH_BYTES, FEED_PATH, encodeFeedFrame } from '../wire/feed.js';
 import type { ResponseStream } from '../wire/listener.js';
-import { type Loopback, loopback, serveAnything } from '../wire/loopback.test.fixture.js';
+import { type Loopback, loopback, serveAnything } from '../wire/loopback.fixture.js';
 import { feedSource } from './feed.js';
 import { describeSourceCompliance } from './source.compliance.js';
 import type { Source } from './source.js';

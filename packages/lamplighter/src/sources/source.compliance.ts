@@ -7,7 +7,7 @@ import type { Source } from './source.js';
 export interface SourceUnderTest {
   readonly source: Source;
   /** Ends the peer. */
-  cleanUp(): Promise<void>;
+  readonly cleanUp: () => Promise<void>;
 }
 
 /** How long a healthy peer is given; far more than it needs, never waited out when all is well. */

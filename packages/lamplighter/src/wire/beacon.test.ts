@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NO_BASIS } from './basis.js';
 import { BEACON_CONTENT_TYPE, BEACON_PATH, type FetchedBeacon, fetchBeacon } from './beacon.js';
 import type { Route } from './listener.js';
-import { type Loopback, loopback, serveAnything } from './loopback.test.fixture.js';
+import { type Loopback, loopback, serveAnything } from './loopback.fixture.js';
 
 const HEADERS = { 'content-type': BEACON_CONTENT_TYPE };
 const NONCE = Uint8Array.from({ length: 32 }, (_, index) => index);

@@ -12,7 +12,7 @@ import {
   type Upstream,
   type UpstreamRequest,
 } from './client.js';
-import { duplexPair } from './duplex-pair.test.fixture.js';
+import { duplexPair } from './duplex-pair.fixture.js';
 import {
   ask,
   authority,
@@ -21,10 +21,10 @@ import {
   serverWith,
   textFrom,
   upstreamAt,
-} from './hostile-server.test.fixture.js';
+} from './hostile-server.fixture.js';
 import { Listener } from './listener.js';
 import { problemOf } from './problem.js';
-import { caught, deferred } from './raw-peer.test.fixture.js';
+import { caught, deferred } from './raw-peer.fixture.js';
 
 describe('a request', () => {
   it('returns status, headers, body, who answered and the key-exchange group', async () => {

@@ -6,19 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { type MadeCertificate, testAuthority } from '../identity/made-certificates.test.fixture.js';
+import { type MadeCertificate, testAuthority } from '../identity/made-certificates.fixture.js';
 import { ROLES } from '../identity/roles.js';
-import { needs } from '../test-needs.js';
-import { Answers, caught, openTls } from './raw-peer.test.fixture.js';
-import {
-  authority,
-  connect,
-  get,
-  machine,
-  refusedClient,
-  relay,
-  serve,
-} from './served-listener.test.fixture.js';
+import { needs } from '../needs.fixture.js';
+import { Answers, caught, openTls } from './raw-peer.fixture.js';
+import { authority, connect, get, machine, refusedClient, relay, serve } from './served-listener.fixture.js';
 
 describe('a role', () => {
   it.each(ROLES)('%s is let in only where the route says so', async (role) => {

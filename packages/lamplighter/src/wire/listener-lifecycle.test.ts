@@ -2,19 +2,11 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type tls from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { testAuthority } from '../identity/made-certificates.test.fixture.js';
-import { duplexPair } from './duplex-pair.test.fixture.js';
+import { testAuthority } from '../identity/made-certificates.fixture.js';
+import { duplexPair } from './duplex-pair.fixture.js';
 import { Listener } from './listener.js';
-import { Answers, deferred, openTls } from './raw-peer.test.fixture.js';
-import {
-  authority,
-  connect,
-  get,
-  machine,
-  refusedClient,
-  relay,
-  serve,
-} from './served-listener.test.fixture.js';
+import { Answers, deferred, openTls } from './raw-peer.fixture.js';
+import { authority, connect, get, machine, refusedClient, relay, serve } from './served-listener.fixture.js';
 
 /** Sockets, servers and TLS state that this process holds open. */
 function sockets(): number {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { caught, deferred } from './raw-peer.test.fixture.js';
-import { connect, get, serve } from './served-listener.test.fixture.js';
+import { caught, deferred } from './raw-peer.fixture.js';
+import { connect, get, serve } from './served-listener.fixture.js';
 
 describe('a slow client', () => {
   it.each<[string, string]>([

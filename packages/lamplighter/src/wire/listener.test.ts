@@ -3,8 +3,8 @@ import type tls from 'node:tls';
 import { LamplighterError } from '@lamplighter/core';
 import { describe, expect, it } from 'vitest';
 import { type Exchange, Listener } from './listener.js';
-import { type Answers, caught, deferred } from './raw-peer.test.fixture.js';
-import { connect, get, hello, relay, serve, type Served } from './served-listener.test.fixture.js';
+import { type Answers, caught, deferred } from './raw-peer.fixture.js';
+import { connect, get, hello, relay, serve, type Served } from './served-listener.fixture.js';
 
 describe('a request', () => {
   it('is answered with what its route says, over TLS 1.3', async () => {

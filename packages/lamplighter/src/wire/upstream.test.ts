@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { type MadeCertificate, SERVER_AUTH } from '../identity/made-certificates.test.fixture.js';
+import { type MadeCertificate, SERVER_AUTH } from '../identity/made-certificates.fixture.js';
 import type { Role } from '../identity/roles.js';
-import { needs } from '../test-needs.js';
+import { needs } from '../needs.fixture.js';
 import { request, UpstreamAgent, type Upstream } from './client.js';
 import {
   ask,
@@ -20,9 +20,9 @@ import {
   serverWith,
   textFrom,
   upstreamAt,
-} from './hostile-server.test.fixture.js';
+} from './hostile-server.fixture.js';
 import { Listener } from './listener.js';
-import { caught } from './raw-peer.test.fixture.js';
+import { caught } from './raw-peer.fixture.js';
 
 const day = 86_400_000;
 

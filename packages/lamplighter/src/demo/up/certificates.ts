@@ -35,11 +35,8 @@ export async function certificateCommands(environment: Environment, layout: Layo
     { role: 'machine', name: 'machine', address: [] },
   ]) {
     if (commands.length === 0 && (await isGood(name))) continue;
-    commands.push([
-      ...['ca', 'issue', '--ca', layout.ca, '--role', role, '--name', name],
-      ...address,
-      ...['--out', layout.certificates],
-    ]);
+    const issue = ['ca', 'issue', '--ca', layout.ca, '--role', role, '--name', name];
+    commands.push(issue.concat(address, '--out', layout.certificates));
   }
   return commands;
 }

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { decode } from 'jpeg-js';
 import { describe, expect, it } from 'vitest';
 import { createJpegEncoder } from './jpeg.js';
-import { seededRandom } from './seeded-random.test.fixture.js';
+import { seededRandom } from './seeded-random.fixture.js';
 
 interface Picture {
   readonly width: number;

@@ -10,7 +10,7 @@ import {
   kineticEnergyCm2PerS2,
   stepLamp,
 } from './lamp.js';
-import { seededRandom } from './seeded-random.test.fixture.js';
+import { seededRandom } from './seeded-random.fixture.js';
 
 const HOUR_STEPS = 3600 / STEP_SECONDS;
 const MINUTE_STEPS = 60 / STEP_SECONDS;

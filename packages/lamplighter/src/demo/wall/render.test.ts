@@ -3,7 +3,7 @@ import { CAPTION } from './caption.js';
 import { type Lamp, createLamp, stepLamp } from './lamp.js';
 import { GLASS_FOOT_HEIGHT, layOut } from './layout.js';
 import { createRenderer } from './render.js';
-import { seededRandom } from './seeded-random.test.fixture.js';
+import { seededRandom } from './seeded-random.fixture.js';
 import { WHITE } from './sensor.js';
 
 const WIDTH = 320;

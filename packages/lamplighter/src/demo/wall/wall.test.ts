@@ -1,7 +1,7 @@
 import { decode } from 'jpeg-js';
 import { describe, expect, it } from 'vitest';
 import { systemRandomness } from './randomness.js';
-import { seededRandomness } from './seeded-random.test.fixture.js';
+import { seededRandomness } from './seeded-random.fixture.js';
 import { LONGEST_ADVANCE_SECONDS, Wall } from './wall.js';
 
 const OPTIONS = { widthPx: 320, heightPx: 180, lampCount: 6 };

@@ -6,10 +6,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Environment, systemEnvironment } from '../../local/environment.js';
-import { needs } from '../../test-needs.js';
+import { needs } from '../../needs.fixture.js';
 import { describeSourceCompliance } from '../source.compliance.js';
 import { type CameraSource, cameraSource } from './camera.js';
-import { until } from './test-until.js';
+import { until } from './until.fixture.js';
 
 const TRUTH_MS = 5_000;
 const FFMPEG = ['-nostdin', '-hide_banner', '-loglevel', 'error', '-y'];

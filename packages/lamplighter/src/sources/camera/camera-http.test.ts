@@ -4,8 +4,8 @@ import { systemEnvironment } from '../../local/environment.js';
 import type { SourceReport } from '../../wire/status.js';
 import { describeSourceCompliance } from '../source.compliance.js';
 import { type CameraOptions, type CameraSource, cameraSource } from './camera.js';
-import { MjpegTestServer, begin, part, playing, testJpeg } from './test-mjpeg-server.js';
-import { until } from './test-until.js';
+import { MjpegTestServer, begin, part, playing, testJpeg } from './mjpeg-server.fixture.js';
+import { until } from './until.fixture.js';
 
 /** What DESIGN promises: the truth about a fault stands in the status so soon. */
 const TRUTH_MS = 5_000;

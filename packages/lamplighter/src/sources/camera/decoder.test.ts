@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { systemEnvironment } from '../../local/environment.js';
 import { Decoder } from './decoder.js';
 import type { Preview } from './preview.js';
-import { testJpeg } from './test-mjpeg-server.js';
-import { slowJpeg } from './test-slow-jpeg.js';
-import { until } from './test-until.js';
+import { testJpeg } from './mjpeg-server.fixture.js';
+import { slowJpeg } from './slow-jpeg.fixture.js';
+import { until } from './until.fixture.js';
 
 /** Runs a decoder at 10 previews a second for the length of a test, with every child it starts. */
 async function withDecoder(

@@ -1,9 +1,9 @@
 import type tls from 'node:tls';
 import { afterEach } from 'vitest';
-import { type MadeCertificate, testAuthority } from '../identity/made-certificates.test.fixture.js';
+import { type MadeCertificate, testAuthority } from '../identity/made-certificates.fixture.js';
 import type { Role } from '../identity/roles.js';
 import { type Exchange, Listener, type ListenerOptions } from './listener.js';
-import { Answers, openTls } from './raw-peer.test.fixture.js';
+import { Answers, openTls } from './raw-peer.fixture.js';
 
 /** The CA of the listener and its clients. */
 export const authority = await testAuthority();

@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import { type TestAuthority, testAuthority } from '../identity/made-certificates.test.fixture.js';
+import { type TestAuthority, testAuthority } from '../identity/made-certificates.fixture.js';
 import type { Role } from '../identity/roles.js';
 import type { Upstream } from './client.js';
 import { Listener, type Route } from './listener.js';

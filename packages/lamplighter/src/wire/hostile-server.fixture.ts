@@ -4,7 +4,7 @@ import https from 'node:https';
 import type net from 'node:net';
 import type tls from 'node:tls';
 import { afterEach } from 'vitest';
-import { type MadeCertificate, testAuthority } from '../identity/made-certificates.test.fixture.js';
+import { type MadeCertificate, testAuthority } from '../identity/made-certificates.fixture.js';
 import { type Upstream, type UpstreamRequest, readBounded, request } from './client.js';
 
 /** The CA that our end trusts. */
