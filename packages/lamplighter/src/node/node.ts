@@ -52,6 +52,7 @@ export class Node {
   #config: NodeConfig;
   #tls: TlsMaterial | undefined;
   #listener: Listener | undefined;
+  #listening: { host: string; port: number } | undefined;
   #admin: AdminServer | undefined;
   #startNumber: bigint | undefined;
   #watch: { cancel(): void } | undefined;
@@ -98,7 +99,7 @@ export class Node {
       this.#admin = await startAdmin(admin, () => this.status());
       for (const runner of sources.map((entry) => this.#newRunner(entry))) await this.#startSource(runner);
       for (const outlet of outlets.map((entry) => this.#newOutlet(entry))) await this.#startOutlet(outlet);
-      if (listen) await this.#listener?.listen(listen);
+      if (listen) this.#listening = await this.#listener?.listen(listen);
       this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {
       await this.stop();
@@ -158,6 +159,7 @@ export class Node {
       reasons,
       uptimeMs: Number((environment.monotonicNs() - this.#startedAtNs) / 1_000_000n),
       basis: basisToWords(basis),
+      ...(this.#listening && { listen: this.#listening }),
       generator: {
         schedule: this.#config.schedule,
         seeded: accumulator.seeded,

@@ -72,6 +72,8 @@ export interface NodeStatus {
   readonly reasons: readonly Reason[];
   readonly uptimeMs: number;
   readonly basis: readonly string[];
+  /** Where the feed and beacon outlets are reached; absent when it does not listen. */
+  readonly listen?: { readonly host: string; readonly port: number };
   readonly generator: {
     readonly schedule: string;
     readonly seeded: boolean;
