@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Environment } from '../../local/environment.js';
 
 /** Ports on 127.0.0.1, one a listener. */
@@ -22,7 +22,7 @@ export interface Layout {
 }
 
 export function layoutOf(directory: string): Layout {
-  const at = (...path: string[]): string => join(resolve(directory), ...path);
+  const at = (...path: string[]): string => join(directory, ...path);
   return {
     directory: at(),
     ca: at('ca'),
