@@ -68,7 +68,16 @@ function send(response: ServerResponse, bytes: Uint8Array): void {
  * event of 32 bytes, so that two of them fill pool 0.
  */
 function frame(number: number, changed = 0): Uint8Array {
-  return Uint8Array.of(0xff, 0xd8, number >> 8, number & 255, changed, ...Array<number>(64).fill(7), 0xff, 0xd9);
+  return Uint8Array.of(
+    0xff,
+    0xd8,
+    number >> 8,
+    number & 255,
+    changed,
+    ...Array<number>(64).fill(7),
+    0xff,
+    0xd9,
+  );
 }
 
 /**
