@@ -37,7 +37,6 @@ export const ERROR_ACTIONS = {
   ERR_FEED_ENDED: 'go-on-without',
   ERR_BEACON_LENGTH: 'go-on-without',
   ERR_KERNEL_WRITE: 'go-on-without',
-  ERR_CLOCK: 'go-on-without',
 
   // the peer is at fault: this connection ends
   ERR_FEED_MAGIC: 'close-connection',

@@ -13,7 +13,16 @@ const relay = z.strictObject({
 /** The configuration of `lamplighter agent`. Relative paths are relative to the file they stand in. */
 export const agentConfig = z.strictObject({
   tls: tlsPaths,
-  relays: z.array(relay).min(1).max(16),
+  relays: z
+    .array(relay)
+    .min(1)
+    .max(16)
+    .superRefine((relays, context) => {
+      relays.forEach(({ name }, index) => {
+        if (relays.findIndex((other) => other.name === name) === index) return;
+        context.addIssue({ code: 'custom', path: [index, 'name'], message: `'${name}' is used twice` });
+      });
+    }),
   require: z
     .int()
     .min(0)
@@ -31,6 +40,6 @@ export type AgentConfig = z.output<typeof agentConfig>;
  * @throws LamplighterError ERR_CONFIG_FILE, ERR_CONFIG: every fault named with its key path
  */
 export async function loadAgentConfig(environment: Environment, path: string): Promise<AgentConfig> {
-  const config = validate(agentConfig, await readYaml(environment, path), path);
+  const config = validate(agentConfig, await readYaml(environment, path), path, 'schema --agent');
   return { ...config, tls: resolveTls(dirname(resolve(path)), config.tls) };
 }

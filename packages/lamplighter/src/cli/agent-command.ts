@@ -45,6 +45,7 @@ function describe(report: BootReport): void {
   const { kernel } = report;
   if ('reason' in kernel) {
     say(`lamplighter: the kernel was not seeded: ${kernel.reason.message} [${kernel.reason.code}]`);
+    if (kernel.reason.hint !== undefined) say(`hint: ${kernel.reason.hint}`);
     return;
   }
   answer(

@@ -10,6 +10,7 @@ interface IssueOptions {
   dns?: string[];
   ip?: string[];
   days: number;
+  replace?: true;
   out: string;
 }
 
@@ -34,8 +35,9 @@ export function addCaCommand(program: Command): void {
     .option('--dns <name>', 'host name others reach it by (office, relay); repeatable', repeated)
     .option('--ip <address>', 'address others reach it by (office, relay); repeatable', repeated)
     .option('--days <n>', 'how long it is valid', integer(1, 3650), 30)
+    .option('--replace', 'renew: replace the files of that name in --out')
     .requiredOption('--out <dir>', 'where NAME.pem, NAME.key and ca.pem go')
-    .action(async ({ ca: authority, role, name, dns = [], ip = [], days, out }: IssueOptions) => {
+    .action(async ({ ca: authority, role, name, dns = [], ip = [], days, replace, out }: IssueOptions) => {
       const { issueCertificate } = await import('../identity/authority.js');
       await issueCertificate({
         authorityDirectory: authority ?? out,
@@ -45,6 +47,7 @@ export function addCaCommand(program: Command): void {
         ip,
         days,
         outDirectory: out,
+        overwrite: replace === true,
       });
       answer(`${out}/${name}.pem`);
     });

@@ -11,6 +11,8 @@ import { addWallCommand } from './wall-command.js';
 
 // Whoever reads us may close the pipe early, as `head` does: that is no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+// A node whose log nobody reads any more goes on.
+process.stderr.on('error', () => undefined);
 
 const program = new Command('lamplighter')
   .description('randomness that stays unpredictable when a machine’s own source is not')

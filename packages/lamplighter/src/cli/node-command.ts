@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { explain, untilStopped } from './terminal.js';
+import { reasonOf } from '../wire/reason.js';
+import { untilStopped } from './terminal.js';
 
 /** `lamplighter node --config FILE` */
 export function addNodeCommand(program: Command): void {
@@ -25,14 +26,12 @@ export function addNodeCommand(program: Command): void {
       const node = new Node(config, { environment, log, file });
 
       process.on('SIGHUP', () => {
-        loadNodeConfig(environment, file)
-          .then((fresh) => node.reload(fresh))
+        node
+          .reload(() => loadNodeConfig(environment, file))
           .then(
             () => log.info('configuration reloaded'),
-            (error: unknown) => {
-              log.error('configuration not reloaded; the old one stays');
-              explain(error);
-            },
+            (error: unknown) =>
+              log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
           );
       });
       await node.start();

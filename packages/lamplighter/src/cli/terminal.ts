@@ -56,10 +56,11 @@ function exitCode({ code }: LamplighterError): number {
 /**
  * A signal for a command that runs until it is told to stop: aborted at the first SIGINT or SIGTERM. A second one ends
  * the process at once.
+ * @param more - signals that mean the same to this command
  */
-export function untilStopped(): AbortSignal {
+export function untilStopped(...more: readonly NodeJS.Signals[]): AbortSignal {
   const stopping = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  for (const name of ['SIGINT', 'SIGTERM', ...more] as const) {
     process.on(name, () => {
       if (stopping.signal.aborted) process.exit(130);
       stopping.abort();

@@ -36,7 +36,8 @@ export function addUpCommand(program: Command): void {
         import('../local/environment.js'),
         import('./up-screen.js'),
       ]);
-      const stopping = untilStopped();
+      // A closed terminal must not leave the chain running where nobody sees it.
+      const stopping = untilStopped('SIGHUP');
       const screen: UpScreen & { end(): void } = terminalScreen(
         json ? process.stderr : process.stdout,
         PLAIN_EVERY_MS,

@@ -28,17 +28,14 @@ export async function readYaml(environment: Environment, path: string): Promise<
   let text: string;
   try {
     const { size } = await environment.fs.stat(path);
-    if (size > MAX_FILE_BYTES) throw new Error(`larger than ${MAX_FILE_BYTES} bytes`);
+    if (size > MAX_FILE_BYTES) throw Object.assign(new Error(), { code: `over ${MAX_FILE_BYTES} bytes` });
     text = await environment.fs.readFile(path, 'utf8');
   } catch (cause) {
-    throw new LamplighterError(
-      'ERR_CONFIG_FILE',
-      `cannot read the configuration ${path}: ${(cause as Error).message}`,
-      {
-        hint: 'name a readable file with --config',
-        cause,
-      },
-    );
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
+    throw new LamplighterError('ERR_CONFIG_FILE', `cannot read the configuration ${path} (${why})`, {
+      hint: 'name a readable file',
+      cause,
+    });
   }
   const document = parseDocument(text, { prettyErrors: true });
   const [fault] = document.errors;
@@ -46,21 +43,45 @@ export async function readYaml(environment: Environment, path: string): Promise<
     const at = fault.linePos?.[0];
     throw new LamplighterError(
       'ERR_CONFIG',
-      `${path}${at === undefined ? '' : `:${at.line}:${at.col}`}: ${firstLine(fault.message)}`,
-      { hint: 'the file must be valid YAML' },
+      `${path}${at === undefined ? '' : `:${at.line}:${at.col}`}: ${lowerFirst(firstLine(fault.message))}`,
+      { hint: 'the file must be valid YAML', cause: fault },
     );
   }
-  return document.toJS({ maxAliasCount: 100 });
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw new LamplighterError('ERR_CONFIG', `${path}: its aliases (*name) cannot be followed`, {
+      hint: 'write out what they stand for',
+      cause,
+    });
+  }
 }
 
-/** Checks a value against a schema and names every fault by its key path. @throws LamplighterError ERR_CONFIG */
-export function validate<S extends z.ZodType>(schema: S, value: unknown, path: string): z.output<S> {
+/**
+ * Checks a value against a schema and names every fault by its key path.
+ * @param schemaCommand - the subcommand of `lamplighter config` that prints the schema
+ * @throws LamplighterError ERR_CONFIG
+ */
+export function validate<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  path: string,
+  schemaCommand = 'schema',
+): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const faults = result.error.issues.map((issue) => `${keyPath(issue.path)}: ${issue.message}`);
+  const faults = result.error.issues.map((issue) => `${keyPath(issue.path)}: ${wordsOf(issue.message)}`);
   throw new LamplighterError('ERR_CONFIG', `${path}: ${faults.join('; ')}`, {
-    hint: '`lamplighter config schema` prints every key and its bounds',
+    hint: `\`lamplighter config ${schemaCommand}\` prints every key and its bounds`,
   });
+}
+
+/** What zod says, in the way of our own messages. */
+function wordsOf(message: string): string {
+  const words = message
+    .replace(/^Invalid input: /, '')
+    .replace(/, received undefined$/, ', and it is missing');
+  return lowerFirst(words);
 }
 
 function keyPath(path: readonly PropertyKey[]): string {
@@ -70,4 +91,8 @@ function keyPath(path: readonly PropertyKey[]): string {
     .join('');
 }
 
-const firstLine = (text: string): string => text.split('\n', 1)[0] ?? '';
+/** Without the place, which stands before it already. */
+const firstLine = (text: string): string =>
+  (text.split('\n', 1)[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
+
+const lowerFirst = (text: string): string => `${text.charAt(0).toLowerCase()}${text.slice(1)}`;

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
@@ -41,7 +41,7 @@ describe('a node’s configuration', () => {
       name: 'here',
       state: join(folder, 'state'),
       admin: { host: '127.0.0.1', port: 9600 },
-      schedule: 'classic',
+      schedule: 'improved',
       seedDeadlineMs: 10_000,
       log: { level: 'info' },
       sources: [{ kind: 'os', name: 'os', required: false, periodMs: 1_000 }],
@@ -119,6 +119,17 @@ describe('a node’s configuration', () => {
     const schema = z.toJSONSchema(nodeConfig, { io: 'input' });
     expect(Object.keys(schema.properties ?? {}).sort()).toEqual(Object.keys(nodeConfig.shape).sort());
     expect(schema.required).toEqual(['name', 'state', 'sources']);
+  });
+});
+
+describe('docs/CONFIGURATION.md', () => {
+  it('has a row for every source and every outlet', async () => {
+    const text = await readFile(new URL('../../../../docs/CONFIGURATION.md', import.meta.url), 'utf8');
+    const { sources, outlets } = nodeConfig.shape;
+    for (const entry of [...sources.element.options, ...outlets.unwrap().element.options]) {
+      const [kind] = entry.shape.kind.values;
+      expect(text).toContain(`\n| \`${kind}\` |`);
+    }
   });
 });
 

@@ -20,7 +20,10 @@ export const nodeConfig = z.strictObject({
   tls: tlsPaths.optional().describe('needed to listen and to ask other nodes'),
   listen: address('0.0.0.0', 9443).optional().describe('mutual TLS, for the feed and beacon outlets'),
   admin: address('127.0.0.1', 9600).prefault({}).describe('health, status and metrics; no secret bytes'),
-  schedule: z.enum(['classic']).default('classic'),
+  schedule: z
+    .enum(['improved', 'classic'])
+    .default('improved')
+    .describe('when which pools are drained; classic is the book’s'),
   seedDeadlineMs: z
     .int()
     .min(100)

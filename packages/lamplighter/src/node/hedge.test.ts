@@ -98,6 +98,7 @@ async function life(changed: number | undefined): Promise<{ beacon: string; rese
   const config = nodeConfig.parse({
     name: 'relay',
     state,
+    schedule: 'classic', // which reseed drains a frame is a matter of counting there, and of a secret key in `improved`
     tls: tls('relay'),
     listen: { host: '127.0.0.1', port: 0 },
     admin: { port: 0 },

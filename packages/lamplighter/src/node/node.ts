@@ -22,6 +22,7 @@ import { watchStates } from './watch.js';
 
 /** Readiness is asked for with every beacon; the parts it is judged by change far more slowly. */
 const READINESS_FRESH_NS = 200_000_000n;
+/** For everything together: a node is gone within 2 s. */
 const STOP_DEADLINE_MS = 1_500;
 /** The highest source number belongs to what clients push in; configured sources count up from 0. */
 const CLIENT_INPUT_NUMBER = 255;
@@ -60,6 +61,7 @@ export class Node {
   #simulatedBefore = false;
   #readiness: { atNs: bigint; value: Readiness } | undefined;
   #reloads = 0;
+  #reloading: Promise<void> = Promise.resolve();
   #reloadError: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -116,11 +118,20 @@ export class Node {
 
   /**
    * Follows a new configuration: parts that changed are stopped and started anew, the rest go on untouched, and new
-   * handshakes use the certificates as they are on disk now.
-   * @throws LamplighterError when it cannot be followed; the node then goes on as before
+   * handshakes use the certificates as they are on disk now. One reload waits for the one before it.
+   * @param load - reads and validates it
+   * @throws LamplighterError when it cannot be loaded or followed; the node then goes on as before, and its status says why
    */
-  async reload(config: NodeConfig): Promise<void> {
+  reload(load: () => Promise<NodeConfig>): Promise<void> {
+    const reloading = this.#reloading.then(() => this.#reload(load));
+    this.#reloading = reloading.catch(() => undefined);
+    return reloading;
+  }
+
+  async #reload(load: () => Promise<NodeConfig>): Promise<void> {
     try {
+      const config = await load();
+      if (this.#stopping.signal.aborted) return;
       refuseFixedChanges(this.#config, config);
       const tls = config.tls && (await loadTlsFiles(config.tls));
       const sources = changedEntries(this.#config.sources, config.sources);
@@ -148,6 +159,8 @@ export class Node {
   status(): NodeStatus {
     const { environment, file } = this.#options;
     const accumulator = this.#accumulator;
+    // Never the judgement of a moment ago: it would contradict the sources listed beside it.
+    this.#readiness = undefined;
     const outlets = [...this.#outlets.values()].map(outletStatus);
     const { state, reasons, basis } = withOutlets(this.#judge(), outlets);
     return {
@@ -186,10 +199,14 @@ export class Node {
     this.#stopping.abort();
     this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
     this.#watch?.cancel();
+    // What it starts must be there to be stopped.
+    await this.#reloading;
+    const { environment } = this.#options;
+    const lateNs = environment.monotonicNs() + BigInt(STOP_DEADLINE_MS) * 1_000_000n;
     await Promise.all([...this.#outlets.values()].map((outlet) => outlet.stop(STOP_DEADLINE_MS)));
     this.#cutting.abort();
     await Promise.all([
-      this.#listener?.stop(STOP_DEADLINE_MS),
+      this.#listener?.stop(Math.max(0, Number((lateNs - environment.monotonicNs()) / 1_000_000n))),
       ...[...this.#runners.values()].map((runner) => runner.stop()),
     ]);
     await this.#admin?.stop();

@@ -1,8 +1,10 @@
+import { LamplighterError } from '@lamplighter/core';
 import { z } from 'zod';
 import type { Role } from '../identity/roles.js';
 import type { TlsMaterial } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
 import { beaconSource } from '../sources/beacon.js';
+import { parseCameraUrl } from '../sources/camera/camera-url.js';
 import { cameraSource } from '../sources/camera/camera.js';
 import { feedSource } from '../sources/feed.js';
 import { osSource } from '../sources/os.js';
@@ -35,6 +37,14 @@ const camera = entry('camera', {
     .string()
     .min(1)
     .max(2048)
+    .superRefine((url, context) => {
+      try {
+        parseCameraUrl(url);
+      } catch (error) {
+        if (!(error instanceof LamplighterError)) throw error;
+        context.addIssue({ code: 'custom', message: `${error.message}; ${error.hint ?? ''}` });
+      }
+    })
     .describe('http(s)://… (MJPEG), rtsp://…, /dev/videoN or a video file; all but the first need ffmpeg'),
   simulated: z.boolean().default(false).describe('the picture is not of the real world: it earns no credit'),
   stallMs: periodMs(500, 60_000).default(3_000).describe('silence after which the camera counts as stalled'),

@@ -1,3 +1,4 @@
+import { LamplighterError } from '@lamplighter/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NO_BASIS } from './basis.js';
 import { BEACON_CONTENT_TYPE, BEACON_PATH, type FetchedBeacon, fetchBeacon } from './beacon.js';
@@ -124,16 +125,17 @@ describe('fetchBeacon', () => {
     await expect(answer).rejects.toThrow();
   });
 
-  it('refuses a nonce that is too long before anything is sent', async () => {
-    let asked = false;
+  it('leaves a nonce that is too long to the relay, and says what it answered', async () => {
     const answer = fetchFrom(
-      () => {
-        asked = true;
-        return Promise.resolve();
+      (exchange) => {
+        expect(exchange.body).toHaveLength(65);
+        throw new LamplighterError('ERR_NONCE_LENGTH', 'a nonce is at most 64 bytes');
       },
       { nonce: new Uint8Array(65) },
     );
-    await expect(answer).rejects.toThrow(RangeError);
-    expect(asked).toBe(false);
+    await expect(answer).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_STATUS',
+      message: 'the upstream refused: 413 ERR_NONCE_LENGTH',
+    });
   });
 });

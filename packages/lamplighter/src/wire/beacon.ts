@@ -37,12 +37,11 @@ export interface FetchedBeacon {
  * Fetches one beacon.
  *
  * @param upstream - the relay, and the roles it may have
- * @param options - `nonce`: 0..64 bytes; `deadlineMs`: for the whole exchange; `agent`: to keep the connection
+ * @param options - `nonce`: 0..64 bytes, longer ones are the relay's to refuse; `deadlineMs`: for the whole exchange; `agent`: to keep the connection
  * @returns exactly 64 bytes and what is known of them
  * @throws LamplighterError what `request` throws (ERR_UPSTREAM_*, ERR_DEADLINE); ERR_UPSTREAM_NOT_READY for 503,
  *   ERR_UPSTREAM_STATUS for any other refusal, ERR_UPSTREAM_PROTOCOL for a wrong media type, ERR_BEACON_LENGTH for
  *   more or fewer than 64 bytes
- * @throws RangeError when the nonce is too long; nothing was sent
  */
 export async function fetchBeacon(
   upstream: Upstream,
@@ -54,9 +53,6 @@ export async function fetchBeacon(
   },
 ): Promise<FetchedBeacon> {
   const { nonce, deadlineMs, agent } = options;
-  if (nonce.length > MAX_NONCE_LENGTH_BYTES) {
-    throw new RangeError(`a nonce is at most ${MAX_NONCE_LENGTH_BYTES} bytes`);
-  }
   // `request` bounds the time to the headers only; a relay that then drips its body must not hold up a boot.
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), deadlineMs);

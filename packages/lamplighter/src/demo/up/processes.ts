@@ -1,35 +1,41 @@
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 
 const PROGRAM = fileURLToPath(new URL('../../../bin/lamplighter.js', import.meta.url));
-/** Longer than a node needs to drain and stop. */
-const STOP_DEADLINE_MS = 3_000;
 const RESTART_AFTER_MS = 1_000;
 const LOG_TAIL_BYTES = 2_000;
 
 /** A `lamplighter …` command as a user would type it. */
 export type CommandLine = readonly string[];
 
-/** Runs a command to its end. @returns its exit code and standard output; standard error goes to its log file */
+/**
+ * Runs a command to its end.
+ * @param signal - tells it to stop (SIGTERM); its end is waited for all the same
+ * @returns its exit code and standard output; standard error goes to its log file
+ */
 export async function runToEnd(
   environment: Environment,
   args: CommandLine,
   log: string,
+  signal?: AbortSignal,
 ): Promise<{ code: number; output: string }> {
   const file = await environment.fs.open(log, 'a', 0o600);
+  let child: ChildProcess | undefined;
+  const stop = (): void => void child?.kill('SIGTERM');
+  signal?.addEventListener('abort', stop, { once: true });
   try {
-    const child = environment.spawn(process.execPath, [PROGRAM, ...args], {
-      stdio: ['ignore', 'pipe', file.fd],
-    });
+    child = start(environment, args, ['ignore', 'pipe', file.fd]);
+    if (signal?.aborted === true) stop();
     let output = '';
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       output += text;
     });
     return { code: await ended(child), output };
   } finally {
+    signal?.removeEventListener('abort', stop);
     await file.close();
   }
 }
@@ -64,13 +70,16 @@ export class Service {
     this.#running = this.#keepRunning();
   }
 
-  /** SIGTERM, and SIGKILL when that is not enough; resolves when it is gone. */
+  /** SIGTERM; resolves when it is gone. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    const timer = this.#environment.timers.after(STOP_DEADLINE_MS, () => this.#child?.kill('SIGKILL'));
     this.#child?.kill('SIGTERM');
     await this.#running;
-    timer.cancel();
+  }
+
+  /** SIGKILL, for when {@link Service.stop} takes too long. */
+  kill(): void {
+    this.#child?.kill('SIGKILL');
   }
 
   async #keepRunning(): Promise<void> {
@@ -78,11 +87,7 @@ export class Service {
     const { fs, timers } = this.#environment;
     while (!signal.aborted) {
       const log = await fs.open(this.#log, 'a', 0o600);
-      // A group of its own: Ctrl-C reaches `up` alone, which then stops everything in order.
-      this.#child = this.#environment.spawn(process.execPath, [PROGRAM, ...this.args], {
-        stdio: ['ignore', 'ignore', log.fd],
-        detached: true,
-      });
+      this.#child = start(this.#environment, this.args, ['ignore', 'ignore', log.fd]);
       if (signal.aborted) this.#child.kill('SIGTERM');
       const code = await ended(this.#child);
       await log.close();
@@ -99,6 +104,21 @@ export class Service {
       hint: `its log is ${this.#log}`,
     });
   }
+}
+
+/** What runs now. However this process ends (an error, a second Ctrl-C), these end with it; only SIGKILL escapes that. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** In a group of its own: Ctrl-C reaches `up` alone, which then stops everything in order. */
+function start(environment: Environment, args: CommandLine, stdio: StdioOptions): ChildProcess {
+  const child = environment.spawn(process.execPath, [PROGRAM, ...args], { stdio, detached: true });
+  running.add(child);
+  child.once('error', () => running.delete(child));
+  child.once('exit', () => running.delete(child));
+  return child;
 }
 
 function ended(child: ChildProcess): Promise<number> {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
 import type { BootReport } from '../../agent/boot.js';
 import type { Environment } from '../../local/environment.js';
+import { parseCameraUrl } from '../../sources/camera/camera-url.js';
 import { certificateCommands } from './certificates.js';
 import { layoutOf, type Ports, writeConfigurations } from './files.js';
 import { type Chain, newFlow } from './flow.js';
@@ -14,6 +15,8 @@ const LOOK_EVERY_MS = 250;
 const ONCE_DEADLINE_MS = 90_000;
 const BOOT_EVERY_MS = 300_000;
 const RETRY_BOOT_MS = 5_000;
+/** How long all processes together are given to stop; each needs at most two seconds, mostly far less. */
+const STOP_DEADLINE_MS = 4_000;
 
 export interface UpOptions {
   /** Where files are left: configurations, certificates, logs, state. */
@@ -51,7 +54,7 @@ export interface UpSummary {
  *
  * @returns the summary, when `once` and a kernel is seeded, or when the signal fires after that; every process it
  *   started is gone by then
- * @throws LamplighterError ERR_CHILD_FAILED when a command fails for good, ERR_DEADLINE when no kernel is seeded in time
+ * @throws LamplighterError ERR_CONFIG when the camera can never work; ERR_CHILD_FAILED when a command fails for good, ERR_DEADLINE when no kernel is seeded in time
  */
 export async function up(
   options: UpOptions,
@@ -59,6 +62,7 @@ export async function up(
   screen: UpScreen,
   signal: AbortSignal,
 ): Promise<UpSummary | undefined> {
+  if (options.camera !== undefined) parseCameraUrl(options.camera);
   const layout = layoutOf(options.directory);
   const ports = await choosePorts((listener, wanted, chosen) =>
     screen.tell('up', `port ${wanted} is in use: ${listener} listens on ${chosen}`),
@@ -100,12 +104,16 @@ export async function up(
       environment,
       screen,
       urls,
-      () => runToEnd(environment, boot, join(layout.logs, 'agent.log')),
+      () => runToEnd(environment, boot, join(layout.logs, 'agent.log'), signal),
       signal,
     );
   } finally {
+    const late = environment.timers.after(STOP_DEADLINE_MS, () => {
+      for (const service of services) service.kill();
+    });
     // Against the data's way, so that nobody loses an upstream it would then complain about.
     for (const service of services.reverse()) await service.stop();
+    late.cancel();
   }
 }
 
@@ -130,6 +138,7 @@ async function watch(
     flow(chain);
     if (relay?.generator.seeded && nowMs() >= nextBootMs) {
       const { code, output } = await runAgent();
+      if (signal.aborted) break;
       const boot = parseBoot(output);
       nextBootMs = nowMs() + (code === 0 ? BOOT_EVERY_MS : RETRY_BOOT_MS);
       if (boot === undefined)
