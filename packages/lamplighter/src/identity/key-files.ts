@@ -97,6 +97,6 @@ function conflict(path: string): (cause: unknown) => never {
 
 function exists(path: string): LamplighterError {
   return new LamplighterError('ERR_FILE_EXISTS', `${path} is there already`, {
-    hint: 'use another directory or name, or ask for it to be overwritten',
+    hint: 'use another directory or name, or renew it with --replace',
   });
 }
