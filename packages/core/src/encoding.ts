@@ -1,5 +1,5 @@
 import { asciiBytes, assertBytes } from './bytes.js';
-import { compareLabels, isPartLabel } from './labels.js';
+import { compareParsed, parseLabel, type ParsedLabel } from './labels.js';
 
 /** One labelled input of an encoding. Source: DESIGN section 5. */
 export interface Part {
@@ -43,15 +43,18 @@ export function encode(context: string, parts: readonly Part[]): Uint8Array {
     encoded.set(bytes, offset);
     offset += bytes.length;
   };
+  // Context and labels were found to be ASCII by encodedLengthBytes: one character is one byte.
+  const putText = (text: string): void => {
+    putU8(text.length);
+    for (let index = 0; index < text.length; index++) putU8(text.charCodeAt(index));
+  };
 
-  putU8(context.length);
-  putBytes(asciiBytes(context));
+  putText(context);
   putU8(VERSION);
   view.setUint16(offset, parts.length);
   offset += 2;
   for (const { label, bytes } of parts) {
-    putU8(label.length);
-    putBytes(asciiBytes(label));
+    putText(label);
     putU8(bytes === undefined ? 0 : 1);
     view.setBigUint64(offset, BigInt(bytes?.length ?? 0));
     offset += 8;
@@ -74,14 +77,15 @@ export function encodedLengthBytes(context: string, parts: readonly Part[]): num
   if (parts.length > MAX_PARTS) throw new RangeError(`an encoding has at most ${MAX_PARTS} parts`);
 
   let lengthBytes = 1 + context.length + 1 + 2;
-  let previous: string | undefined;
+  let previous: ParsedLabel | undefined;
   for (const { label, bytes } of parts) {
-    if (!isPartLabel(label)) throw new RangeError('a part has an unknown or malformed label');
-    if (previous !== undefined && compareLabels(previous, label) >= 0) {
+    const parsed = parseLabel(label);
+    if (parsed === undefined) throw new RangeError('a part has an unknown or malformed label');
+    if (previous !== undefined && compareParsed(previous, parsed) >= 0) {
       throw new RangeError(`part ${label} repeats a label or stands out of order`);
     }
     if (bytes !== undefined) assertBytes(`part ${label}`, bytes);
-    previous = label;
+    previous = parsed;
     lengthBytes += 1 + label.length + 1 + 8 + (bytes?.length ?? 0);
   }
   return lengthBytes;

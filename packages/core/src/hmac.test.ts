@@ -1,3 +1,5 @@
+import { createHmac } from 'node:crypto';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hmac } from './hmac.js';
 
@@ -41,5 +43,36 @@ describe('hmac', () => {
   it('takes an empty key, which is a key of zeros', () => {
     const data = Buffer.from('x');
     expect(hex(hmac('sha512', new Uint8Array(0), data))).toBe(hex(hmac('sha512', new Uint8Array(64), data)));
+  });
+
+  it('agrees with OpenSSL, whatever the lengths, and leaves its inputs alone', () => {
+    const bytes = (maxLength: number) => fc.uint8Array({ maxLength, size: 'max' });
+    fc.assert(
+      fc.property(
+        fc.constantFrom('sha256' as const, 'sha512' as const),
+        bytes(300),
+        fc.array(bytes(1_500), { maxLength: 3 }),
+        (hash, key, chunks) => {
+          const before = hex(Buffer.concat([key, ...chunks]));
+          const expected = createHmac(hash, key).update(Buffer.concat(chunks)).digest('hex');
+          expect(hex(hmac(hash, key, ...chunks))).toBe(expected);
+          expect(hex(Buffer.concat([key, ...chunks]))).toBe(before);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('takes a message that is an earlier result', () => {
+    const [key, first] = [Buffer.from('Jefe'), hmac('sha512', Buffer.from('Jefe'), Buffer.from('x'))];
+    const expected = createHmac('sha512', key).update(first).digest('hex');
+    expect(hex(hmac('sha512', key, first))).toBe(expected);
+    expect(hex(hmac('sha512', first, first))).toBe(createHmac('sha512', first).update(first).digest('hex'));
+  });
+
+  it('refuses what is not bytes', () => {
+    const text: unknown = 'text';
+    expect(() => hmac('sha512', text as Uint8Array)).toThrow(TypeError);
+    expect(() => hmac('sha512', new Uint8Array(1), text as Uint8Array)).toThrow(TypeError);
   });
 });

@@ -42,12 +42,20 @@ export type PartKind = (typeof PART_LABELS)[number];
 const RANKS: ReadonlyMap<string, number> = new Map(PART_LABELS.map((kind, rank) => [kind, rank]));
 const NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 
+/** A legal label taken apart. */
+export interface ParsedLabel {
+  /** Of KIND in {@link PART_LABELS}. */
+  readonly rank: number;
+  /** Empty if the label is a KIND alone. */
+  readonly name: string;
+}
+
 /**
  * Says whether a text is a legal part label: `KIND` or `KIND/NAME`, KIND from {@link PART_LABELS}, NAME 1..63 characters
  * of `a-z 0-9 . -` that do not begin with `.` or `-`.
  */
 export function isPartLabel(label: string): boolean {
-  return parse(label) !== undefined;
+  return parseLabel(label) !== undefined;
 }
 
 /**
@@ -58,18 +66,24 @@ export function isPartLabel(label: string): boolean {
  * @throws RangeError if either is not a legal label
  */
 export function compareLabels(a: string, b: string): number {
-  const left = parse(a);
-  const right = parse(b);
+  const left = parseLabel(a);
+  const right = parseLabel(b);
   if (left === undefined || right === undefined) {
     throw new RangeError('a part label is KIND or KIND/NAME with KIND from the table of part labels');
   }
+  return compareParsed(left, right);
+}
+
+/** As {@link compareLabels}, for labels that were taken apart before. */
+export function compareParsed(left: ParsedLabel, right: ParsedLabel): number {
   if (left.rank !== right.rank) return left.rank - right.rank;
   // Names are ASCII, so comparing UTF-16 units compares bytes; localeCompare would depend on the machine's locale.
   if (left.name === right.name) return 0;
   return left.name < right.name ? -1 : 1;
 }
 
-function parse(label: string): { rank: number; name: string } | undefined {
+/** Takes a label apart; undefined if it is not legal, see {@link isPartLabel}. */
+export function parseLabel(label: string): ParsedLabel | undefined {
   const slash = label.indexOf('/');
   const rank = RANKS.get(slash === -1 ? label : label.slice(0, slash));
   if (rank === undefined) return undefined;

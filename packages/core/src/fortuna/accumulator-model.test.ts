@@ -1,91 +1,7 @@
-import { createCipheriv, createHash } from 'node:crypto';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { encode, type Part } from '../encoding.js';
-import { compareLabels } from '../labels.js';
 import { Accumulator } from './accumulator.js';
-
-/**
- * The book's Fortuna written down as slowly and plainly as possible, with whole pools in memory and the rules of DESIGN
- * 6.2 and 6.3. It shares no code with the implementation but `encode`.
- */
-class Model {
-  key: Buffer = Buffer.alloc(32);
-  counter = 0n;
-  pools: Buffer[] = Array.from({ length: 32 }, () => EMPTY);
-  positions = new Map<number, number>();
-  scheduledCount = 0;
-  directCount = 0;
-  lastMs: number | undefined;
-
-  add(source: number, event: Uint8Array): void {
-    const record = event.length > 32 ? sha256(event) : Buffer.from(event);
-    const position = this.positions.get(source) ?? 0;
-    this.positions.set(source, position + 1);
-    const pool = position % 32;
-    this.pools[pool] = Buffer.concat([
-      this.pools[pool] ?? EMPTY,
-      Buffer.from([source, record.length]),
-      record,
-    ]);
-  }
-
-  reseedIfDue(nowMs: number): boolean {
-    if (this.directCount === 0 || (this.pools[0]?.length ?? 0) < 64) return false;
-    if (this.lastMs !== undefined && nowMs - this.lastMs < 100) return false;
-    this.lastMs = nowMs;
-    this.scheduledCount += 1;
-    const digests = this.pools.flatMap((pool, i) => {
-      if (this.scheduledCount % 2 ** i !== 0) return [];
-      this.pools[i] = EMPTY;
-      return [shad256(pool)];
-    });
-    this.#reseed(Buffer.concat(digests));
-    return true;
-  }
-
-  reseedDirect(context: string, parts: readonly Part[]): void {
-    const all = [...parts];
-    if (this.directCount === 0) all.push({ label: 'pools', bytes: Buffer.concat(this.pools.map(shad256)) });
-    if (this.directCount === 0) this.pools.fill(EMPTY);
-    this.#reseed(
-      Buffer.from(
-        encode(
-          context,
-          all.sort((a, b) => compareLabels(a.label, b.label)),
-        ),
-      ),
-    );
-    this.directCount += 1;
-  }
-
-  generate(lengthBytes: number, nowMs: number): Buffer {
-    this.reseedIfDue(nowMs);
-    const out: Buffer[] = [];
-    for (let left = lengthBytes; left > 0 || out.length === 0; left -= 2 ** 20) {
-      const n = Math.min(left, 2 ** 20);
-      const blocks = Array.from({ length: Math.ceil(n / 16) }, () => this.#block());
-      out.push(Buffer.concat(blocks).subarray(0, n));
-      this.key = Buffer.concat([this.#block(), this.#block()]);
-    }
-    return Buffer.concat(out);
-  }
-
-  #block(): Buffer {
-    const C = Buffer.from(this.counter.toString(16).padStart(32, '0'), 'hex').reverse();
-    this.counter += 1n;
-    return createCipheriv('aes-256-ecb', this.key, null).setAutoPadding(false).update(C);
-  }
-
-  #reseed(s: Buffer): void {
-    this.key = shad256(Buffer.concat([this.key, s]));
-    this.counter += 1n;
-  }
-}
-
-const EMPTY = Buffer.alloc(0);
-const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
-const shad256 = (bytes: Uint8Array): Buffer => sha256(sha256(Buffer.concat([Buffer.alloc(64), bytes])));
+import { ClassicModel, ImprovedModel } from './fortuna-model.fixture.js';
 
 const step = fc.oneof(
   {
@@ -106,6 +22,7 @@ const step = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('generate' as const), lengthBytes: fc.nat({ max: 100 }) }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('reseedIfDue' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('rekeySchedule' as const) }) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -116,58 +33,94 @@ const step = fc.oneof(
   },
 );
 
-it('agrees byte for byte with a plain model of the book, whatever is done in whatever order', () => {
-  let reseeds = 0;
-  fc.assert(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
-      const clock = { ms: 0 };
-      const accumulator = new Accumulator({ schedule: 'classic', monotonicMs: () => clock.ms });
-      const model = new Model();
-      for (const step of steps) {
-        switch (step.do) {
-          case 'add':
-            for (let time = 0; time < step.times; time++) {
-              accumulator.add(step.source, step.event);
-              model.add(step.source, step.event);
+const MODELS = { classic: () => new ClassicModel(), improved: () => new ImprovedModel() };
+
+it.each(['classic', 'improved'] as const)(
+  '%s: agrees byte for byte with a plain model, whatever is done in whatever order',
+  (schedule) => {
+    let reseeds = 0;
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
+        const clock = { ms: 0 };
+        const accumulator = new Accumulator({ schedule, monotonicMs: () => clock.ms });
+        const model = MODELS[schedule]();
+        for (const step of steps) {
+          switch (step.do) {
+            case 'add':
+              for (let time = 0; time < step.times; time++) {
+                if (schedule === 'improved') clock.ms += 10; // every event counts
+                accumulator.add(step.source, step.event);
+                model.add(step.source, step.event, clock.ms);
+              }
+              break;
+            case 'wait':
+              clock.ms += step.ms;
+              break;
+            case 'generate':
+              if (model.directCount === 0) {
+                expect(() => accumulator.generate(step.lengthBytes)).toThrow();
+              } else {
+                const expected = model.generate(step.lengthBytes, clock.ms);
+                expect(Buffer.from(accumulator.generate(step.lengthBytes)).equals(expected)).toBe(true);
+              }
+              break;
+            case 'reseedIfDue':
+              expect(accumulator.reseedIfDue()).toBe(model.reseedIfDue(clock.ms));
+              break;
+            case 'rekeySchedule':
+              if (model.directCount === 0) {
+                expect(() => accumulator.rekeySchedule()).toThrow();
+              } else {
+                accumulator.rekeySchedule();
+                model.rekey();
+              }
+              break;
+            case 'reseedDirect': {
+              const parts = [{ label: step.label, bytes: step.bytes }];
+              accumulator.reseedDirect('test', parts);
+              model.reseedDirect('test', parts);
+              break;
             }
-            break;
-          case 'wait':
-            clock.ms += step.ms;
-            break;
-          case 'generate':
-            if (model.directCount === 0) {
-              expect(() => accumulator.generate(step.lengthBytes)).toThrow();
-            } else {
-              const expected = model.generate(step.lengthBytes, clock.ms);
-              expect(Buffer.from(accumulator.generate(step.lengthBytes)).equals(expected)).toBe(true);
-            }
-            break;
-          case 'reseedIfDue':
-            expect(accumulator.reseedIfDue()).toBe(model.reseedIfDue(clock.ms));
-            break;
-          case 'reseedDirect': {
-            const parts = [{ label: step.label, bytes: step.bytes }];
-            accumulator.reseedDirect('test', parts);
-            model.reseedDirect('test', parts);
-            break;
           }
+          expect(accumulator.seeded).toBe(model.directCount > 0);
+          expect(accumulator.directReseedCount).toBe(model.directCount);
+          expect(accumulator.reseedCount).toBe(model.directCount + model.scheduledCount);
         }
-        expect(accumulator.seeded).toBe(model.directCount > 0);
-        expect(accumulator.directReseedCount).toBe(model.directCount);
-        expect(accumulator.reseedCount).toBe(model.directCount + model.scheduledCount);
-      }
-      reseeds += model.scheduledCount;
-    }),
-    { numRuns: 150 },
-  );
-  // The scripts must have reached what they are about (some hundred reseeds are usual).
-  expect(reseeds).toBeGreaterThan(20);
+        reseeds += model.scheduledCount;
+      }),
+      { numRuns: 150 },
+    );
+    // The scripts must have reached what they are about (some hundred reseeds are usual).
+    expect(reseeds).toBeGreaterThan(20);
+  },
+);
+
+it('improved: agrees through 3^7 ticks, eight active pools and every renewal of the key', () => {
+  const clock = { ms: 0 };
+  const accumulator = new Accumulator({ schedule: 'improved', monotonicMs: () => clock.ms });
+  const model = new ImprovedModel();
+  for (let n = 0; n < 18 * 3 ** 7 + 5; n++) {
+    if (n === 100) {
+      const parts = [{ label: 'os', bytes: new Uint8Array(32) }];
+      accumulator.reseedDirect('boot', parts);
+      model.reseedDirect('boot', parts);
+    }
+    clock.ms += 10;
+    const event = Uint8Array.of(n, n >> 8);
+    accumulator.add(n % 3, event);
+    model.add(n % 3, event, clock.ms);
+    // Read at every number of ticks, also at several at once.
+    if (n > 100 && n % 25 === 0) expect(accumulator.reseedIfDue()).toBe(model.reseedIfDue(clock.ms));
+  }
+  expect(model.active).toBe(8);
+  expect(model.rekeys).toBeGreaterThan(8);
+  expect(model.generate(64, clock.ms).equals(accumulator.generate(64))).toBe(true);
 });
 
 it('past bug, FreeBSD: i + 1 blocks hashed where i were filled: 64 reseeds in a row take exactly the due digests', () => {
   const clock = { ms: 0 };
   const accumulator = new Accumulator({ schedule: 'classic', monotonicMs: () => clock.ms });
-  const model = new Model();
+  const model = new ClassicModel();
   const parts = [{ label: 'os', bytes: new Uint8Array(32) }];
   accumulator.reseedDirect('boot', parts);
   model.reseedDirect('boot', parts);
@@ -175,7 +128,7 @@ it('past bug, FreeBSD: i + 1 blocks hashed where i were filled: 64 reseeds in a 
     for (let n = 0; n < 64; n++) {
       const event = Buffer.alloc(32, count + n);
       accumulator.add(9, event);
-      model.add(9, event);
+      model.add(9, event, clock.ms);
     }
     clock.ms += 100;
     expect(Buffer.from(accumulator.generate(32)).equals(model.generate(32, clock.ms))).toBe(true);
@@ -185,7 +138,7 @@ it('past bug, FreeBSD: i + 1 blocks hashed where i were filled: 64 reseeds in a 
 
 it('splits more than 2^20 bytes into requests of their own', () => {
   const accumulator = new Accumulator({ schedule: 'classic', monotonicMs: () => 0 });
-  const model = new Model();
+  const model = new ClassicModel();
   const parts = [{ label: 'os', bytes: new Uint8Array(32) }];
   accumulator.reseedDirect('boot', parts);
   model.reseedDirect('boot', parts);

@@ -6,13 +6,18 @@ import { compareLabels } from '../labels.js';
 import { SHAD256_LENGTH_BYTES, type Shad256Variant } from '../shad256.js';
 import { MAX_REQUEST_BYTES } from './generator-steps.js';
 import { FortunaGenerator } from './generator.js';
+import { improvedSchedule } from './improved-schedule.js';
 import { assertSource, MAX_EVENT_BYTES, Pool } from './pool.js';
 import { classicSchedule, type Schedule, type ScheduleName } from './schedule.js';
 
 /** What an {@link Accumulator} is made with. */
 export interface AccumulatorOptions {
+  /** `improved` is the default of everything that is configured; `classic` is the book's. */
   readonly schedule: ScheduleName;
-  /** Milliseconds of a clock that is never set back; arbitrary origin. Read when a reseed may be due, nowhere else. */
+  /**
+   * Milliseconds of a clock that is never set back; arbitrary origin. `classic` reads it when a reseed may be due,
+   * `improved` for events that may count.
+   */
   readonly monotonicMs: () => number;
   /** `book` unless known answers of another implementation are checked. */
   readonly shad256?: Shad256Variant;
@@ -20,6 +25,8 @@ export interface AccumulatorOptions {
 
 /** Most bytes of one {@link Accumulator.generate}: 1 GiB, so that a wrong number fails here and not in the allocator. */
 const MAX_GENERATE_BYTES = 2 ** 30;
+/** Root output that goes into the key of the schedule: DESIGN 6.3. */
+const SCHEDULE_KEY_BYTES = 32;
 
 /**
  * The root: pools that gather whatever is heard, a schedule that says when they are drained, and the generator they are
@@ -103,7 +110,22 @@ export class Accumulator {
     this.#generator.reseed(s);
     wipe(s);
     this.#scheduledReseedCount += 1;
+    if (this.#schedule.rekeyDue) this.#rekey();
     return true;
+  }
+
+  /**
+   * Renews the secret order in which sources walk the pools, from fresh root output. Part of every resume, after its direct
+   * reseed: a copy of this machine must not go on with our order. Pools, positions and ticks stay. The schedule asks for it
+   * by itself whenever the deepest active pool is drained; `classic` has no secret order, and nothing happens.
+   *
+   * Source: DESIGN 6.3: sk ← HMAC(sk, fresh root output).
+   * @throws LamplighterError ERR_NOT_SEEDED before the first direct reseed; TypeError if destroyed; state unchanged
+   */
+  rekeySchedule(): void {
+    this.#assertAlive();
+    this.#assertSeeded();
+    this.#rekey();
   }
 
   /**
@@ -118,11 +140,7 @@ export class Accumulator {
   generate(lengthBytes: number): Uint8Array {
     this.#assertAlive();
     assertLength('the number of bytes', lengthBytes, 0, MAX_GENERATE_BYTES);
-    if (!this.seeded) {
-      throw new LamplighterError('ERR_NOT_SEEDED', 'the accumulator has not been seeded', {
-        hint: 'wait for the first direct reseed',
-      });
-    }
+    this.#assertSeeded();
     const output = lengthBytes > MAX_REQUEST_BYTES ? new Uint8Array(lengthBytes) : undefined;
     this.reseedIfDue();
     if (output === undefined) return this.#generator.generate(lengthBytes);
@@ -166,12 +184,16 @@ export class Accumulator {
     this.#generator.reseed(s);
     wipe(s, pools);
     this.#directReseedCount += 1;
+    if (pools === undefined) return;
+    this.#schedule.allDrained();
+    this.#rekey();
   }
 
   /** Wipes key and pools; every later call throws. The counts stay readable. Idempotent. */
   destroy(): void {
     this.#generator.destroy();
     for (const pool of this.#pools) pool.wipe();
+    this.#schedule.wipe();
     this.#destroyed = true;
   }
 
@@ -186,6 +208,10 @@ export class Accumulator {
     }
   }
 
+  #rekey(): void {
+    this.#schedule.rekey(() => this.#generator.generate(SCHEDULE_KEY_BYTES));
+  }
+
   #pool(index: number): Pool {
     const pool = this.#pools[index];
     if (pool === undefined) throw new RangeError(`there is no pool ${index}`);
@@ -195,12 +221,21 @@ export class Accumulator {
   #assertAlive(): void {
     if (this.#destroyed) throw new TypeError('the accumulator was destroyed');
   }
+
+  #assertSeeded(): void {
+    if (this.seeded) return;
+    throw new LamplighterError('ERR_NOT_SEEDED', 'the accumulator has not been seeded', {
+      hint: 'wait for the first direct reseed',
+    });
+  }
 }
 
 function scheduleNamed(name: ScheduleName, monotonicMs: () => number): Schedule {
   switch (name) {
     case 'classic':
       return classicSchedule({ monotonicMs });
+    case 'improved':
+      return improvedSchedule({ monotonicMs });
     default:
       throw new RangeError('there is no schedule of that name');
   }

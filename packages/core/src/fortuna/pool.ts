@@ -12,6 +12,8 @@ const HEADER_BYTES = 2;
  * is allocated per event. 32 pools take 32 KiB.
  */
 const BUFFER_BYTES = 1024;
+/** Up to here a loop copies faster than `set`, which costs 25 ns however short the event. */
+const SHORT_EVENT_BYTES = 8;
 
 /**
  * One pool: a string of events of unbounded length, of which only the hash state and the last bytes are kept.
@@ -60,7 +62,13 @@ export class Pool {
     const offset = this.#bufferedBytes;
     this.#buffer[offset] = source;
     this.#buffer[offset + 1] = event.length;
-    this.#buffer.set(event, offset + HEADER_BYTES);
+    if (event.length <= SHORT_EVENT_BYTES) {
+      for (let index = 0; index < event.length; index++) {
+        this.#buffer[offset + HEADER_BYTES + index] = event[index] ?? 0;
+      }
+    } else {
+      this.#buffer.set(event, offset + HEADER_BYTES);
+    }
     this.#bufferedBytes += recordBytes;
     this.#lengthBytes += recordBytes;
   }

@@ -24,10 +24,21 @@ export interface Schedule {
    * @returns pool indices, ascending, without repetition; empty if nothing is due, and then nothing was counted
    */
   takeDue(poolLengthBytes: (pool: number) => number): readonly number[];
+  /** Told once, at first seeding, which drains all pools: what was due has been drained with them. */
+  allDrained(): void;
+  /** Whether {@link Schedule.rekey} is wanted after the drain that was just taken. */
+  readonly rekeyDue: boolean;
+  /**
+   * Makes the secret key of the order, or renews it. A schedule without one asks for nothing and does nothing.
+   * @param rootOutput - gives 32 fresh bytes of root output, which are wiped after use
+   */
+  rekey(rootOutput: () => Uint8Array): void;
+  /** Wipes the key, if there is one. */
+  wipe(): void;
 }
 
 /** The schedules there are, by the name configuration and status use. */
-export type ScheduleName = 'classic';
+export type ScheduleName = 'classic' | 'improved';
 
 // Specification constants: "Cryptography Engineering" (2010), ch. 9.5.
 
@@ -83,5 +94,11 @@ export function classicSchedule(options: { monotonicMs: () => number }): Schedul
       for (let i = 0; i < POOL_COUNT && reseedCount % 2 ** i === 0; i++) due.push(i);
       return due;
     },
+
+    // The first seeding is no reseed of RandomData, so ReseedCnt stays; and the book's order has no key.
+    allDrained: () => undefined,
+    rekeyDue: false,
+    rekey: () => undefined,
+    wipe: () => undefined,
   };
 }
