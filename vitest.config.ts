@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const alias = {
+  '@lamplighter/native': fileURLToPath(new URL('packages/native/src/index.ts', import.meta.url)),
   '@lamplighter/core': fileURLToPath(new URL('packages/core/src/index.ts', import.meta.url)),
 };
 

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildAddon } from '../packages/native/scripts/build.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -24,9 +25,11 @@ function quietly(what, command, args) {
 
 const modifiedAt = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
+/** C sources are left out: what they are built into says of itself whether it is old. */
 function newestSource(folder) {
   return Math.max(
     ...readdirSync(folder, { withFileTypes: true }).map((entry) => {
+      if (/\.[ch]$/.test(entry.name)) return 0;
       const path = join(folder, entry.name);
       return entry.isDirectory() ? newestSource(path) : modifiedAt(path);
     }),
@@ -39,8 +42,8 @@ export function prepare() {
   if (installed === 0 || installed < modifiedAt(join(root, 'package-lock.json'))) {
     quietly('installing', 'npm', ['ci', '--no-audit', '--no-fund']);
   }
-  const packages = ['core', 'lamplighter'].map((name) => join(root, 'packages', name));
-  const built = Math.min(...packages.map((folder) => modifiedAt(join(folder, 'dist/.tsbuildinfo'))));
-  const sources = Math.max(...packages.map((folder) => newestSource(join(folder, 'src'))));
-  if (built < sources) quietly('building', join(root, 'node_modules/.bin/tsc'), ['-b']);
+  if (!buildAddon()) console.error('the native addon could not be built; going on without it');
+  const packages = ['core', 'native', 'lamplighter'].map((name) => join(root, 'packages', name));
+  const isOld = (folder) => modifiedAt(join(folder, 'dist/.tsbuildinfo')) < newestSource(join(folder, 'src'));
+  if (packages.some(isOld)) quietly('building', join(root, 'node_modules/.bin/tsc'), ['-b']);
 }

@@ -1,0 +1,10 @@
+export { type Ability, able, unable } from './ability.js';
+export { nativeAddon } from './addon.js';
+export { aes256CtrInto } from './aes.js';
+export { cpuRandom, cycleCounter, rdrand, rdseed } from './cpu.js';
+export { lockFile } from './file-lock.js';
+export { addEntropy, entropyCount, getrandom, reseedKernel } from './kernel.js';
+export { reseedOpenssl } from './openssl.js';
+export { type PeerCredentials, peerCredentials } from './peer.js';
+export { disableCoreDumps } from './process.js';
+export { vmGeneration } from './vm-generation.js';
