@@ -1,6 +1,2 @@
-/** Something this machine may or may not be able to do. Missing hardware or software is a value, never a crash. */
-export type Ability<T> =
-  { readonly supported: true; readonly value: T } | { readonly supported: false; readonly reason: string };
-
-export const able = <T>(value: T): Ability<T> => ({ supported: true, value });
-export const unable = (reason: string): Ability<never> => ({ supported: false, reason });
+// One definition for the whole of Lamplighter; it stands with the package most of whose answers may be missing.
+export { type Ability, able, unable } from '@lamplighter/native';

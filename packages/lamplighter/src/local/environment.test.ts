@@ -1,0 +1,69 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Environment } from './environment.js';
+
+/** The same machine, once with the addon and once as on an installation that has none. */
+async function environmentWith(addon: 'on' | 'off'): Promise<Environment> {
+  vi.stubEnv('LAMPLIGHTER_NATIVE', addon);
+  vi.resetModules();
+  const { systemEnvironment } = await import('./environment.js');
+  return systemEnvironment();
+}
+
+afterEach(() => {
+  vi.doUnmock('@lamplighter/native');
+  vi.unstubAllEnvs();
+  vi.resetModules();
+});
+
+describe.each(['on', 'off'] as const)('the system environment, addon %s', (addon) => {
+  it('draws OS bytes, others every time, of the length asked for', async () => {
+    const environment = await environmentWith(addon);
+    for (const lengthBytes of [1, 32, 5_000]) {
+      expect(environment.osRandom(lengthBytes)).toHaveLength(lengthBytes);
+    }
+    expect(environment.osRandom(32)).not.toEqual(environment.osRandom(32));
+  });
+
+  it('answers every ability with a value or a reason, and throws for none', async () => {
+    const environment = await environmentWith(addon);
+    for (const ability of [
+      environment.cycleCounter(),
+      environment.cpuRandom(32, 'seed'),
+      environment.cpuRandom(32, 'separator'),
+      environment.vmGeneration(),
+      environment.bootId(),
+    ]) {
+      expect(ability).toEqual(
+        ability.supported
+          ? { supported: true, value: expect.anything() as unknown }
+          : { supported: false, reason: expect.stringMatching(/./) as string },
+      );
+    }
+  });
+});
+
+describe('the system environment without the addon', () => {
+  it('says of each ability that it is switched off', async () => {
+    const environment = await environmentWith('off');
+    const off = { supported: false, reason: 'switched off by LAMPLIGHTER_NATIVE=off' };
+    expect(environment.cycleCounter()).toEqual(off);
+    expect(environment.cpuRandom(32, 'seed')).toEqual(off);
+    expect(environment.cpuRandom(32, 'separator')).toEqual(off);
+    expect(environment.vmGeneration()).toEqual(off);
+  });
+});
+
+describe('the system environment on a kernel that is not ready', () => {
+  it('gives no OS bytes, and does not try another way', async () => {
+    // Node itself waits for the kernel at its start, so only a stand-in can show this.
+    vi.doMock(import('@lamplighter/native'), async (original) => ({
+      ...(await original()),
+      nativeAddon: () => ({ supported: true, value: 'stand-in' }),
+      getrandom: () => ({ supported: false, reason: 'not ready' }),
+    }));
+    const environment = await environmentWith('on');
+    expect(() => environment.osRandom(32)).toThrow(
+      expect.objectContaining({ code: 'ERR_OS_RNG', message: 'not ready' }),
+    );
+  });
+});

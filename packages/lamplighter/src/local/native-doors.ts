@@ -1,0 +1,22 @@
+import * as native from '@lamplighter/native';
+import type { Ability } from './ability.js';
+
+/** What of `@lamplighter/native` changes something outside this library. One door, so that a test can stand behind it. */
+export interface NativeDoors {
+  /** Whether the addon is here at all. */
+  available(): Ability<unknown>;
+  /** Mixes bytes into this process's OpenSSL, on every thread. */
+  reseedOpenssl(bytes: Uint8Array): Ability<unknown>;
+  /** RNDADDENTROPY. */
+  addEntropy(bytes: Uint8Array, creditBits: number): Ability<unknown>;
+  /** RNDRESEEDCRNG. */
+  reseedKernel(): Ability<unknown>;
+}
+
+/** The real ones; without the addon each answers why not. */
+export const systemNative: NativeDoors = {
+  available: native.nativeAddon,
+  reseedOpenssl: native.reseedOpenssl,
+  addEntropy: native.addEntropy,
+  reseedKernel: native.reseedKernel,
+};
