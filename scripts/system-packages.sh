@@ -4,7 +4,7 @@
 set -eu
 
 # command : Debian package
-needed='ffmpeg:ffmpeg rtsp-server:rtsp-server-perl openssl:openssl'
+needed='ffmpeg:ffmpeg rtsp-server:rtsp-server-perl openssl:openssl rngtest:rng-tools5 dieharder:dieharder'
 
 missing=''
 for pair in $needed; do
