@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { classicSchedule } from './schedule.js';
+import { classicDue, classicSchedule } from './schedule.js';
 
 /** A schedule with a clock that is set by hand. */
 function classic(startMs = 0) {
@@ -13,6 +13,23 @@ function classic(startMs = 0) {
 const upTo = (last: number): number[] => Array.from({ length: last + 1 }, (_, index) => index);
 
 describe('classic: which pools', () => {
+  it.each([
+    [1, 0],
+    [2, 1],
+    [3, 0],
+    [4, 2],
+    [2 ** 30, 30],
+    [2 ** 31 - 1, 0],
+    [2 ** 31, 31],
+    [2 ** 31 + 2 ** 30, 30],
+    // Beyond 32 bits, where & would see nothing: P_31 is the last there is.
+    [2 ** 32, 31],
+    [2 ** 32 + 1, 0],
+    [2 ** 40, 31],
+  ])('at reseed %d the deepest is pool %d', (reseedCount, deepest) => {
+    expect(classicDue(reseedCount)).toEqual(upTo(deepest));
+  });
+
   it('pool i joins when 2^i divides the reseed count', () => {
     const { clock, takeDue } = classic();
     const deepest: number[] = [];

@@ -89,10 +89,7 @@ export function classicSchedule(options: { monotonicMs: () => number }): Schedul
       // ReseedCnt ← ReseedCnt + 1
       reseedCount += 1;
       lastReseedMs = nowMs;
-      // for i ∈ 0, …, 31 do if 2^i | ReseedCnt then … (% and not &: the count may pass 2^31)
-      const due: number[] = [];
-      for (let i = 0; i < POOL_COUNT && reseedCount % 2 ** i === 0; i++) due.push(i);
-      return due;
+      return classicDue(reseedCount);
     },
 
     // The first seeding is no reseed of RandomData, so ReseedCnt stays; and the book's order has no key.
@@ -101,4 +98,18 @@ export function classicSchedule(options: { monotonicMs: () => number }): Schedul
     rekey: () => undefined,
     wipe: () => undefined,
   };
+}
+
+/**
+ * The pools that take part in the reseed of this number.
+ *
+ * Source: ch. 9.5.5: pool i if 2^i divides the reseed count.
+ * @param reseedCount - from 1 on; a whole number below 2^53
+ * @returns pool indices, ascending
+ */
+export function classicDue(reseedCount: number): readonly number[] {
+  const due: number[] = [];
+  // for i ∈ 0, …, 31 do if 2^i | ReseedCnt then … (% and not &: the count may pass 2^31)
+  for (let i = 0; i < POOL_COUNT && reseedCount % 2 ** i === 0; i++) due.push(i);
+  return due;
 }
