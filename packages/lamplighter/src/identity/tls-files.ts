@@ -40,11 +40,10 @@ const EXPIRY_WARNING_MS = 7 * 86_400_000;
  *   expired), ERR_KEY_FILE (unreadable, readable by others, not the certificate's key); each names the path and the cure
  */
 export async function loadTlsFiles(paths: TlsPaths): Promise<TlsMaterial> {
-  const [ca, cert, key] = await Promise.all([
-    readBounded(paths.ca, 'ERR_CERTIFICATE_FILE', 'CA certificate'),
-    readBounded(paths.cert, 'ERR_CERTIFICATE_FILE', 'certificate'),
-    readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true),
-  ]);
+  // One after the other: of several mistakes the first is named, and always the same one.
+  const ca = await readBounded(paths.ca, 'ERR_CERTIFICATE_FILE', 'CA certificate');
+  const cert = await readBounded(paths.cert, 'ERR_CERTIFICATE_FILE', 'certificate');
+  const key = await readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true);
   const authorities = parseCertificates(ca, paths.ca);
   if (authorities.some((authority) => !authority.ca)) {
     throw certificateError(`${paths.ca} holds a certificate that is not a CA's`, 'use the ca.pem of the CA');
