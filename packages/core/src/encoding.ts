@@ -32,7 +32,17 @@ const MAX_PARTS = 65_535;
  */
 export function encode(context: string, parts: readonly Part[]): Uint8Array {
   const encoded = new Uint8Array(encodedLengthBytes(context, parts));
-  const view = new DataView(encoded.buffer);
+  writeEncoding(encoded, context, parts);
+  return encoded;
+}
+
+/**
+ * Writes E where the caller wants it, who has called {@link encodedLengthBytes} with the same arguments: what that would
+ * refuse is not looked at again.
+ * @param encoded - exactly as many bytes as it said
+ */
+export function writeEncoding(encoded: Uint8Array, context: string, parts: readonly Part[]): void {
+  const view = new DataView(encoded.buffer, encoded.byteOffset);
   let offset = 0;
 
   const putU8 = (value: number): void => {
@@ -43,7 +53,7 @@ export function encode(context: string, parts: readonly Part[]): Uint8Array {
     encoded.set(bytes, offset);
     offset += bytes.length;
   };
-  // Context and labels were found to be ASCII by encodedLengthBytes: one character is one byte.
+  // Context and labels are known to be ASCII: one character is one byte.
   const putText = (text: string): void => {
     putU8(text.length);
     for (let index = 0; index < text.length; index++) putU8(text.charCodeAt(index));
@@ -60,7 +70,6 @@ export function encode(context: string, parts: readonly Part[]): Uint8Array {
     offset += 8;
     if (bytes !== undefined) putBytes(bytes);
   }
-  return encoded;
 }
 
 /**

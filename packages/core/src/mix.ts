@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { assertBytes, asciiBytes, plainBytes, wipe } from './bytes.js';
-import { encode, type Part } from './encoding.js';
-import { hmac } from './hmac.js';
+import { assertBytes, asciiBytes, plainBytes } from './bytes.js';
+import { encodedLengthBytes, type Part, writeEncoding } from './encoding.js';
+import { hmacOf } from './hmac.js';
 
 /** Length of a mix key and of its result, in bytes. */
 export const MIX_LENGTH_BYTES = 64;
@@ -25,12 +25,8 @@ export const MIX_LENGTH_BYTES = 64;
 export function mix(key: Uint8Array, context: string, parts: readonly Part[]): Uint8Array {
   assertBytes('a mix key', key);
   if (key.length !== MIX_LENGTH_BYTES) throw new RangeError(`a mix key has ${MIX_LENGTH_BYTES} bytes`);
-  const encoded = encode(context, parts);
-  try {
-    return hmac('sha512', key, encoded);
-  } finally {
-    wipe(encoded);
-  }
+  const lengthBytes = encodedLengthBytes(context, parts);
+  return hmacOf('sha512', key, lengthBytes, (text) => writeEncoding(text, context, parts));
 }
 
 /**

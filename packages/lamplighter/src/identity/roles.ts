@@ -21,6 +21,9 @@ export interface PeerIdentity {
   readonly serial: string;
 }
 
+/** What of a certificate says who its holder is. */
+export type CertificateNames = Pick<X509Certificate, 'subjectAltName' | 'fingerprint256' | 'serialNumber'>;
+
 const NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 const SCHEME = 'lamplighter:';
 
@@ -49,7 +52,7 @@ export function identityUri(role: Role, name: string): string {
  * @throws LamplighterError ERR_CERTIFICATE_IDENTITY unless exactly one URI stands in the subjectAltName, and it is
  *   `lamplighter:ROLE/NAME`
  */
-export function identityOfCertificate(certificate: X509Certificate): PeerIdentity {
+export function identityOfCertificate(certificate: CertificateNames): PeerIdentity {
   const uris = alternativeNames(certificate)
     .filter((entry) => entry.startsWith('URI:'))
     .map((entry) => entry.slice('URI:'.length));
@@ -72,8 +75,7 @@ export function identityOfCertificate(certificate: X509Certificate): PeerIdentit
  * The entries of the subjectAltName as `TYPE:value`. Node joins them with `, ` and, since CVE-2021-44532, quotes every
  * value in which a comma, a quote or an unprintable character stands, so that splitting is exact once quotes are refused.
  */
-function alternativeNames(certificate: X509Certificate): string[] {
-  const text = certificate.subjectAltName;
+function alternativeNames({ subjectAltName: text }: CertificateNames): string[] {
   if (text === undefined) return [];
   if (/["\\]|[^\x20-\x7e]/.test(text)) throw refused('the certificate has a malformed subjectAltName');
   return text.split(', ');

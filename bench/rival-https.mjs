@@ -1,0 +1,25 @@
+// The rival of `beacons`: the least that can answer 64 random bytes over mutual TLS 1.3 with node:https.
+import { constants, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+
+const [port, ca, cert, key] = process.argv.slice(2);
+const server = https.createServer(
+  {
+    ca: readFileSync(ca),
+    cert: readFileSync(cert),
+    key: readFileSync(key),
+    minVersion: 'TLSv1.3',
+    // Two tickets a connection cost time and our relay sends none: the rival need not either.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    requestCert: true,
+    rejectUnauthorized: true,
+  },
+  (request, response) => {
+    request.resume();
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': '64' });
+    response.end(randomBytes(64));
+  },
+);
+server.listen(Number(port), '127.0.0.1');
+process.on('SIGTERM', () => process.exit(0));

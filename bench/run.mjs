@@ -1,0 +1,16 @@
+// `npm run bench -- NAME…`: runs the named stages, or all of them. See README.md.
+// `beacons` comes last: it keeps this process on one core from then on.
+const STAGES = ['core', 'library', 'recovery', 'start', 'beacons'];
+
+const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
+const unknown = asked.filter((name) => !STAGES.includes(name));
+if (unknown.length > 0) {
+  console.error(`no stage ${unknown.join(', ')}; there are ${STAGES.join(', ')}`);
+  process.exit(64);
+}
+console.log(`node ${process.versions.node}, OpenSSL ${process.versions.openssl}`);
+for (const name of asked.length > 0 ? asked : STAGES) {
+  const { run } = await import(`./${name}.mjs`);
+  console.log(`\n${name}`);
+  await run();
+}
