@@ -74,14 +74,15 @@ needs('rngtest')('FIPS 140-2 by rngtest', () => {
 });
 
 describe.runIf(isFull)('in full', () => {
-  // Those of dieharder's own and of the diehard tests that its manual does not call suspect.
-  const TESTS = [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 15, 16, 17, 100, 101, 102, 200, 201, 202, 204, 206];
+  // Those of dieharder's own and of the diehard tests that its manual does not call suspect; those over tuples need to be
+  // told their length (without one, 201 fails /dev/urandom as well).
+  const TESTS = '0,1,2,3,4,8,9,10,11,12,13,15,16,17,100,101,102,200 -n 3,201 -n 2,202,204,206'.split(',');
 
   needs('dieharder')('dieharder', () => {
     for (const stream of streams) {
-      it.each(TESTS)(`%s does not fail the ${stream}`, { timeout: 1_200_000 }, async (number) => {
+      it.each(TESTS)(`-d %s does not fail the ${stream}`, { timeout: 1_200_000 }, async (chosen) => {
         // From a pipe: a file would be rewound, and then it repeats.
-        const said = await test(stream, 'dieharder', ['-g', '200', '-d', String(number)]);
+        const said = await test(stream, 'dieharder', ['-g', '200', '-d', ...chosen.split(' ')]);
         expect(said).toMatch(/PASSED|WEAK/);
         // FAILED means p below 10^-6; one in a million runs of a good generator.
         expect(said).not.toContain('FAILED');
