@@ -272,8 +272,11 @@ describe('lamplighter up', () => {
     const up = new Command(['up', '--state', state('stuck')], { env });
     await eventually('the relay is seeded', () => up.stdout.includes('relay    seeded from'), 30_000);
     const isAgent = (pid: number) => commandLineOf(pid).includes('agent');
+    // Not the office's decoder: it ends when the office does, but not while it is stopped.
+    const isOurs = (pid: number) => commandLineOf(pid).some((word) => word.endsWith('lamplighter.js'));
+    const decoders = descendants(up.pid).filter((pid) => !isOurs(pid));
     signalAll(
-      descendants(up.pid).filter((pid) => !isAgent(pid)),
+      descendants(up.pid).filter((pid) => isOurs(pid) && !isAgent(pid)),
       'SIGSTOP',
     );
     await eventually('the agent runs', () => descendants(up.pid).some(isAgent));
@@ -282,6 +285,7 @@ describe('lamplighter up', () => {
     expect(tookMs).toBeLessThan(STOP_MS);
     expect(up.stdout).not.toContain('machine  ');
     expect(left()).toEqual([]);
+    await eventually('the decoder is gone too', () => !decoders.some(runs), STOP_MS);
   });
 
   it('ends soon, and leaves nothing behind, at Ctrl-C while it starts', async () => {
