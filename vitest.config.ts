@@ -8,15 +8,24 @@ const alias = {
 
 export default defineConfig({
   test: {
+    // Vitest takes one core fewer than there are; most of these tests wait for sockets and children.
+    maxWorkers: 2,
     projects: [
       {
         resolve: { alias },
-        test: { name: 'unit', include: ['packages/*/src/**/*.test.ts'], testTimeout: 20_000 },
+        test: {
+          name: 'unit',
+          sequence: { groupOrder: 0 },
+          include: ['packages/*/src/**/*.test.ts'],
+          testTimeout: 20_000,
+        },
       },
       {
         resolve: { alias },
         test: {
           name: 'e2e',
+          sequence: { groupOrder: 1 },
+          maxWorkers: 1,
           include: ['e2e/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
