@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { reasonOf } from '../wire/reason.js';
-import { untilStopped } from './terminal.js';
+import { stopped, untilStopped } from './terminal.js';
 
 /** `lamplighter node --config FILE` */
 export function addNodeCommand(program: Command): void {
@@ -35,9 +35,7 @@ export function addNodeCommand(program: Command): void {
           );
       });
       await node.start();
-      if (!stopping.aborted) {
-        await new Promise((resolve) => stopping.addEventListener('abort', resolve, { once: true }));
-      }
+      await stopped(stopping);
       log.info('stopping');
       await node.stop();
       log.info('stopped');

@@ -53,6 +53,14 @@ function exitCode({ code }: LamplighterError): number {
   }
 }
 
+/** Resolves when a signal of {@link untilStopped} is aborted. */
+export function stopped(stopping: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (stopping.aborted) resolve();
+    else stopping.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 /**
  * A signal for a command that runs until it is told to stop: aborted at the first SIGINT or SIGTERM. A second one ends
  * the process at once.

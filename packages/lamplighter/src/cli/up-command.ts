@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { UpScreen, UpSummary } from '../demo/up/up.js';
+import type { UpSummary } from '../demo/up/up.js';
 import { answer, say, untilStopped } from './terminal.js';
 
 interface UpCommandOptions {
@@ -38,28 +38,19 @@ export function addUpCommand(program: Command): void {
       ]);
       // A closed terminal must not leave the chain running where nobody sees it.
       const stopping = untilStopped('SIGHUP');
-      const screen: UpScreen & { end(): void } = terminalScreen(
-        json ? process.stderr : process.stdout,
-        PLAIN_EVERY_MS,
+      const summary = await up(
+        {
+          directory: state,
+          once: once === true,
+          ...(camera !== undefined && { camera: absolute(camera) }),
+        },
+        systemEnvironment(),
+        terminalScreen(json ? process.stderr : process.stdout, PLAIN_EVERY_MS),
+        stopping,
       );
-      try {
-        const summary = await up(
-          {
-            directory: state,
-            once: once === true,
-            ...(camera !== undefined && { camera: absolute(camera) }),
-          },
-          systemEnvironment(),
-          screen,
-          stopping,
-        );
-        screen.end();
-        if (json) answer(JSON.stringify(summary ?? { seeded: false }));
-        else if (once) describe(summary);
-        if (once && !summary?.seeded) process.exitCode = 1;
-      } finally {
-        screen.end();
-      }
+      if (json) answer(JSON.stringify(summary ?? { seeded: false }));
+      else if (once) describe(summary);
+      if (once && !summary?.seeded) process.exitCode = 1;
     });
 }
 

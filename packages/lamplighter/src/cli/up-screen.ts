@@ -6,7 +6,7 @@ import type { UpScreen } from '../demo/up/up.js';
  * @param out - where it goes
  * @param plainEveryMs - how often the block is printed where there is no terminal
  */
-export function terminalScreen(out: NodeJS.WriteStream, plainEveryMs: number): UpScreen & { end(): void } {
+export function terminalScreen(out: NodeJS.WriteStream, plainEveryMs: number): UpScreen {
   const block = out.isTTY ? new LiveBlock(out) : undefined;
   let plainAtMs = 0;
 
@@ -28,6 +28,5 @@ export function terminalScreen(out: NodeJS.WriteStream, plainEveryMs: number): U
       }
       block.draw(statusBlock(chain, { urls, kernelSeededAt }));
     },
-    end: () => undefined,
   };
 }

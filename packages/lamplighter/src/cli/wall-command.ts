@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { integer } from './option-parsers.js';
-import { answer, untilStopped } from './terminal.js';
+import { answer, stopped, untilStopped } from './terminal.js';
 
 /** `lamplighter wall` */
 export function addWallCommand(program: Command): void {
@@ -14,9 +14,7 @@ export function addWallCommand(program: Command): void {
       const stopping = untilStopped();
       const wall = await startWall({ port, lamps });
       answer(wall.url);
-      if (!stopping.aborted) {
-        await new Promise((resolve) => stopping.addEventListener('abort', resolve, { once: true }));
-      }
+      await stopped(stopping);
       await wall.stop();
     });
 }

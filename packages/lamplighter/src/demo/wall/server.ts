@@ -2,6 +2,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { type AddressInfo, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { LamplighterError } from '@lamplighter/core';
+import { listenError } from '../../wire/listen-error.js';
 import { problemOf } from '../../wire/problem.js';
 import { PAGE_POLICY, wallPage } from './page.js';
 import { systemRandomness } from './randomness.js';
@@ -187,21 +188,8 @@ function hostNameOf(request: IncomingMessage): string {
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(host, port, cause)));
+    server.once('error', (error) => reject(listenError(error, { host, port })));
     server.listen(port, host, resolve);
-  });
-}
-
-function listenError(host: string, port: number, cause: NodeJS.ErrnoException): LamplighterError {
-  if (cause.code === 'EADDRINUSE') {
-    return new LamplighterError('ERR_PORT_IN_USE', `the lamp wall's port ${port} on ${host} is in use`, {
-      hint: 'choose another port, or 0 for a free one, or stop what listens there',
-      cause,
-    });
-  }
-  return new LamplighterError('ERR_LISTEN', `the lamp wall cannot listen on ${host} port ${port}`, {
-    hint: `the system says ${cause.code ?? 'nothing more'}; choose an address of this machine and a port above 1023`,
-    cause,
   });
 }
 
