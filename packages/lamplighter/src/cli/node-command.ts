@@ -10,7 +10,7 @@ export function addNodeCommand(program: Command): void {
     .requiredOption('--config <file>', 'configuration, YAML')
     .addHelpText(
       'after',
-      '\nSIGHUP reloads configuration and certificates; when the new one is not valid the old one stays.\nLogs go to standard error, one JSON object a line.',
+      '\nSIGHUP reloads configuration and certificates; when the new one is not valid the old one stays.\nSIGUSR2 says that this machine was restored from a snapshot, cloned or asleep, where nothing else tells.\nLogs go to standard error, one JSON object a line.',
     )
     .action(async ({ config: file }: { config: string }) => {
       const [{ loadNodeConfig }, { openLog }, { Node }, { systemEnvironment }] = await Promise.all([
@@ -33,6 +33,13 @@ export function addNodeCommand(program: Command): void {
             (error: unknown) =>
               log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
           );
+      });
+      process.on('SIGUSR2', () => {
+        try {
+          node.resume();
+        } catch (error) {
+          log.warn({ reason: reasonOf(error) }, 'nothing to resume');
+        }
       });
       await node.start();
       await stopped(stopping);

@@ -1,12 +1,13 @@
 import type { Ability } from './ability.js';
 import { BufferedStream } from './buffered-stream.js';
 import { type Environment, systemEnvironment } from './environment.js';
-import { LocalRoot, type OwnSteps } from './local-root.js';
+import { LocalRoot } from './local-root.js';
 import { type NativeDoors, systemNative } from './native-doors.js';
 import type { LibrarySource, OwnSourceStatus } from './own-sources.js';
 import { type ProcessEnvironment, systemProcess } from './process-environment.js';
 import { type RandomFunctions, randomFunctions } from './random-functions.js';
 import type { ResumeReport } from './resume.js';
+import type { OwnSteps } from './watched-root.js';
 
 /** What {@link Lamplighter.create} takes. */
 export interface LamplighterOptions {

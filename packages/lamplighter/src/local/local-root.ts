@@ -1,20 +1,14 @@
 import { Accumulator, LamplighterError, type Part, wipe } from '@lamplighter/core';
-import { type Ability, able, unable } from './ability.js';
+import { type Ability, unable } from './ability.js';
 import type { BufferedRoot } from './buffered-stream.js';
-import { CloneDetector, type CloneSign } from './clone-detector.js';
 import type { Environment } from './environment.js';
 import { LocalSamples } from './local-samples.js';
 import type { NativeDoors } from './native-doors.js';
 import { type LibrarySource, OwnSources, type OwnSourceStatus } from './own-sources.js';
 import type { ProcessEnvironment } from './process-environment.js';
-import { type ResumeReport, resumeSteps, type ResumeSteps } from './resume.js';
-import { separators } from './separators.js';
+import type { ResumeReport } from './resume.js';
+import { type OwnSteps, WatchedRoot } from './watched-root.js';
 import { whirlwind } from './whirlwind.js';
-
-/** Steps of resume that this package cannot do by itself; those left out are reported as undone. */
-export type OwnSteps = Partial<
-  Pick<ResumeSteps, 'destroyConnections' | 'hostEntropy' | 'rotateSeed' | 'fetchBeacons'>
->;
 
 /** What the root is made of. */
 export interface LocalRootOptions {
@@ -27,9 +21,6 @@ export interface LocalRootOptions {
 
 /** The numbers under which the accumulator knows the sources. Own sources follow. */
 const SOURCE = { os: 0, cpu: 1, timing: 2, whirlwind: 3, own: 16 } as const;
-const KERNEL_BYTES = 32;
-const OPENSSL_BYTES = 64;
-
 // Implementation constants: what is heard while the library is used, so that the cost stays bounded and no timer is needed.
 /** Refills whose moments make one timing event. */
 const TIMING_EVENT_BYTES = 32;
@@ -46,32 +37,20 @@ const LISTEN_EVERY_NS = 1_000_000_000n;
  */
 export class LocalRoot implements BufferedRoot {
   readonly #environment: Environment;
-  readonly #process: ProcessEnvironment;
-  readonly #native: NativeDoors;
-  readonly #steps: OwnSteps;
   readonly #samples: LocalSamples;
   readonly #own: OwnSources;
   readonly #accumulator: Accumulator;
-  readonly #rootNumber: number;
-  readonly #wipers = new Set<() => void>();
+  readonly #watched: WatchedRoot;
   readonly #timing = new Uint8Array(TIMING_EVENT_BYTES);
   #moments = 0;
   #listenedNs = 0n;
   /** Whether something may be due that was not when last asked: asking costs as much as all else a refill asks. */
   #heard = false;
-  /** Undefined until seeded. */
-  #detector: CloneDetector | undefined;
-  #number = 0;
-  #lastResume: ResumeReport | undefined;
 
   constructor(options: LocalRootOptions) {
-    const { environment } = options;
+    const { environment, process, native, steps = {} } = options;
     this.#environment = environment;
-    this.#process = options.process;
-    this.#native = options.native;
-    this.#steps = options.steps ?? {};
     this.#samples = new LocalSamples(environment);
-    this.#rootNumber = this.#process.nextRoot();
     this.#accumulator = new Accumulator({
       schedule: 'improved',
       monotonicMs: () => Number(environment.monotonicNs()) / 1_000_000,
@@ -82,6 +61,15 @@ export class LocalRoot implements BufferedRoot {
       if (first && this.seeded) this.#accumulator.reseedDirect('seed', [{ label: `process/${name}`, bytes }]);
       this.#add(SOURCE.own + index, bytes);
       wipe(bytes);
+    });
+    this.#watched = new WatchedRoot({
+      accumulator: this.#accumulator,
+      environment,
+      process,
+      native,
+      samples: this.#samples,
+      steps: { ...steps, hostEntropy: () => this.#hostEntropy(steps.hostEntropy) },
+      hear: (sample, bytes) => this.#add(SOURCE[sample], bytes),
     });
   }
 
@@ -94,7 +82,7 @@ export class LocalRoot implements BufferedRoot {
   }
 
   get number(): number {
-    return this.#number;
+    return this.#watched.number;
   }
 
   get directReseeds(): number {
@@ -102,7 +90,7 @@ export class LocalRoot implements BufferedRoot {
   }
 
   get lastResume(): ResumeReport | undefined {
-    return this.#lastResume;
+    return this.#watched.lastResume;
   }
 
   get osFailure(): string | undefined {
@@ -115,7 +103,7 @@ export class LocalRoot implements BufferedRoot {
 
   /** @param wipeMadeAhead - called in step 1 of every resume */
   onWipe(wipeMadeAhead: () => void): void {
-    this.#wipers.add(wipeMadeAhead);
+    this.#watched.onWipe(wipeMadeAhead);
   }
 
   /** Asks own sources before first use, so that those which need time can be part of the first seeding. */
@@ -129,10 +117,9 @@ export class LocalRoot implements BufferedRoot {
    * @throws LamplighterError ERR_OS_RNG when it is not seeded and the OS RNG cannot be read; asked again next time
    */
   reseedIfDue(): void {
-    this.#detector ??= this.#seed();
+    if (!this.seeded) this.#seed();
     const nowNs = this.#environment.monotonicNs();
-    const sign = this.#detector.look(nowNs);
-    if (sign !== undefined) this.#resume(sign, this.#detector);
+    this.#watched.look(nowNs);
     this.#listen(nowNs);
     if (!this.#heard) return;
     this.#heard = false;
@@ -149,8 +136,8 @@ export class LocalRoot implements BufferedRoot {
    * @throws LamplighterError ERR_OS_RNG when it is not seeded and cannot be
    */
   resume(): ResumeReport {
-    this.#detector ??= this.#seed();
-    return this.#resume('resume', this.#detector);
+    if (!this.seeded) this.#seed();
+    return this.#watched.resume('resume');
   }
 
   /**
@@ -159,7 +146,7 @@ export class LocalRoot implements BufferedRoot {
    */
   reseedOpenssl(): Ability<unknown> {
     this.reseedIfDue();
-    return this.#reseedOpenssl();
+    return this.#watched.reseedOpenssl();
   }
 
   /** Wipes everything; later calls throw. */
@@ -168,13 +155,13 @@ export class LocalRoot implements BufferedRoot {
     this.#timing.fill(0);
   }
 
-  #seed(): CloneDetector {
+  #seed(): void {
     const own = this.#own.ask();
     const burst = whirlwind(this.#environment);
     const cpu = this.#samples.cpu('seed');
     const os = this.#samples.os();
     this.#accumulator.reseedDirect('seed', [
-      ...separators(this.#environment, this.#process, this.#rootNumber),
+      ...this.#watched.separators(),
       ...own,
       { label: 'whirlwind', bytes: burst },
       { label: 'cpu', bytes: cpu },
@@ -182,77 +169,15 @@ export class LocalRoot implements BufferedRoot {
     ]);
     wipe(burst, cpu, os, ...own.map(({ bytes }) => bytes));
     this.#listenedNs = this.#environment.monotonicNs();
-    return new CloneDetector(this.#environment, this.#process);
+    this.#watched.watch();
   }
 
-  #resume(sign: CloneSign, detector: CloneDetector): ResumeReport {
-    const missing = (what: string) => () => unable(`there is no ${what}`);
-    this.#lastResume = resumeSteps(sign, {
-      destroyConnections: this.#steps.destroyConnections ?? missing('list of connections'),
-      wipeMadeAhead: () => {
-        this.#number += 1;
-        for (const wipeMadeAhead of this.#wipers) wipeMadeAhead();
-        return able(true);
-      },
-      burst: () => this.#burst(),
-      hostEntropy: () => this.#hostEntropy(),
-      reseedKernel: () => this.#reseedKernel(),
-      readOs: () => {
-        this.#bypass([{ label: 'os', bytes: this.#samples.os(), source: SOURCE.os }]);
-        return able(true);
-      },
-      reseedOpenssl: () => this.#reseedOpenssl(),
-      rotateSeed: this.#steps.rotateSeed ?? missing('machine seed'),
-      fetchBeacons: this.#steps.fetchBeacons ?? missing('relay'),
-    });
-    this.#accumulator.rekeySchedule();
-    detector.settle(sign);
-    return this.#lastResume;
-  }
-
-  #burst(): Ability<unknown> {
-    this.#bypass([
-      ...separators(this.#environment, this.#process, this.#rootNumber),
-      { label: 'whirlwind', bytes: whirlwind(this.#environment), source: SOURCE.whirlwind },
-      { label: 'cpu', bytes: this.#samples.cpu('seed'), source: SOURCE.cpu },
-    ]);
-    return able(true);
-  }
-
-  #hostEntropy(): Ability<unknown> {
+  /** Own sources are asked again, and what they give at once goes straight into the root, also into their pools. */
+  #hostEntropy(more: OwnSteps['hostEntropy']): Ability<unknown> {
     const own = this.#own.ask();
-    if (own.some(({ bytes }) => bytes !== undefined)) {
-      this.#bypass(own.map((part) => ({ ...part, source: SOURCE.own + this.#own.indexOf(part.label) })));
-    }
-    return this.#steps.hostEntropy?.() ?? unable('there is no host channel, and /dev/hwrng is not read');
-  }
-
-  #reseedKernel(): Ability<unknown> {
-    const derived = this.#accumulator.generate(KERNEL_BYTES);
-    try {
-      const added = this.#native.addEntropy(derived, 0);
-      return added.supported ? this.#native.reseedKernel() : added;
-    } finally {
-      wipe(derived);
-    }
-  }
-
-  #reseedOpenssl(): Ability<unknown> {
-    const bytes = this.#accumulator.generate(OPENSSL_BYTES);
-    try {
-      return this.#native.reseedOpenssl(bytes);
-    } finally {
-      wipe(bytes);
-    }
-  }
-
-  /** Straight into the root, and what has a source also into its pools (DESIGN 6.3). Wipes the bytes. */
-  #bypass(parts: readonly (Part & { readonly source?: number })[]): void {
-    this.#accumulator.reseedDirect('resume', parts);
-    for (const { bytes, source } of parts) {
-      if (bytes !== undefined && source !== undefined) this.#add(source, bytes);
-      wipe(bytes);
-    }
+    if (own.some(({ bytes }) => bytes !== undefined)) this.#accumulator.reseedDirect('resume', own);
+    this.#addOwn(own);
+    return more?.() ?? unable('there is no host channel, and /dev/hwrng is not read');
   }
 
   #listen(nowNs: bigint): void {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAuthority, issueCertificate } from '../identity/authority.js';
 import { loadTlsFiles } from '../identity/tls-files.js';
 import { fixedEnvironment } from '../local/fixed-environment.fixture.js';
+import { fixedProcess, notingNative } from '../local/fixed-process.fixture.js';
 import { fetchBeacon } from '../wire/beacon.js';
 import { UpstreamAgent, type Upstream } from '../wire/client.js';
 import { nodeConfig } from './config.js';
@@ -109,7 +110,13 @@ async function life(changed: number | undefined): Promise<{ beacon: string; rese
     ],
     outlets: [{ kind: 'beacon' }],
   });
-  const node = new Node(config, { environment, log: openLog('error', 'relay'), file: 'none' });
+  const node = new Node(config, {
+    environment,
+    process: fixedProcess(environment),
+    native: notingNative(),
+    log: openLog('error', 'relay'),
+    file: 'none',
+  });
   await node.start();
   await node.ready();
   environment.advance(BETWEEN_FRAMES_MS);

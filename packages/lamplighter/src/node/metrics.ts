@@ -19,6 +19,7 @@ export function newMetrics(status: () => NodeStatus): { contentType: string; tex
   const basis = gauge('basis', '1 for every word the output rests on.', ['word']);
   const reseeds = counter('reseeds', 'Reseeds of the generator, direct ones included.');
   const directReseeds = counter('direct_reseeds', 'Direct reseeds: first seeding, beacons.');
+  const resumes = counter('resumes', 'Times this machine was found cloned, restored or asleep.');
   const sourceUp = gauge('source_up', '1 when the source is heard and nothing is wrong.', ['source', 'kind']);
   const sourceBytes = counter('source_bytes', 'Bytes heard from the source.', ['source', 'kind']);
   const sourceEvents = counter('source_events', 'Events the source put into the pools.', ['source', 'kind']);
@@ -36,6 +37,7 @@ export function newMetrics(status: () => NodeStatus): { contentType: string; tex
       basis.set({ word }, now.basis.includes(word) ? 1 : 0);
     reseeds.inc(now.generator.reseeds);
     directReseeds.inc(now.generator.directReseeds);
+    resumes.inc(now.resume?.count ?? 0);
     for (const { name: source, kind, state, bytes, events } of now.sources) {
       sourceUp.set({ source, kind }, state === 'ok' ? 1 : 0);
       sourceBytes.inc({ source, kind }, bytes);

@@ -1,15 +1,19 @@
 import { Accumulator, LamplighterError } from '@lamplighter/core';
 import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
+import { type NativeDoors, systemNative } from '../local/native-doors.js';
+import { type ProcessEnvironment, systemProcess } from '../local/process-environment.js';
 import { raiseStartNumber } from '../local/start-number.js';
 import { openStream } from '../local/stream.js';
 import type { Outlet, OutletContext } from '../outlets/outlet.js';
 import { basisToWords } from '../wire/basis.js';
 import { Listener } from '../wire/listener.js';
+import { OutgoingConnections } from '../wire/outgoing.js';
 import { reasonOf } from '../wire/reason.js';
 import { SOFTWARE } from '../wire/software.js';
 import { type NodeStatus, type Reason, STATUS_VERSION } from '../wire/status.js';
 import { type AdminServer, startAdmin } from './admin.js';
+import { CloneWatch } from './clone-watch.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import type { Log } from './log.js';
@@ -24,11 +28,17 @@ import { watchStates } from './watch.js';
 const READINESS_FRESH_NS = 200_000_000n;
 /** For everything together: a node is gone within 2 s. */
 const STOP_DEADLINE_MS = 1_500;
-/** The highest source number belongs to what clients push in; configured sources count up from 0. */
+/** The highest source numbers belong to what clients push in and what a resume hears; configured sources count up from 0. */
 const CLIENT_INPUT_NUMBER = 255;
+const RESUME_NUMBER = 254;
+/** A beacon asked for at a resume. */
+const RESUME_DEADLINE_MS = 5_000;
 
 export interface NodeOptions {
   readonly environment: Environment;
+  /** The real ones unless told. */
+  readonly process?: ProcessEnvironment;
+  readonly native?: NativeDoors;
   readonly log: Log;
   /** Where the configuration came from, for the status. */
   readonly file: string;
@@ -41,6 +51,8 @@ export interface NodeOptions {
 export class Node {
   readonly #options: NodeOptions;
   readonly #accumulator: Accumulator;
+  readonly #clones: CloneWatch;
+  readonly #outgoing: OutgoingConnections;
   readonly #startedAtNs: bigint;
   readonly #stopping = new AbortController();
   /** Fires after outlets had their time to drain. */
@@ -75,6 +87,17 @@ export class Node {
       schedule: config.schedule,
       monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
     });
+    this.#outgoing = new OutgoingConnections(environment.connect, () => this.#clones.look());
+    this.#clones = new CloneWatch({
+      accumulator: this.#accumulator,
+      environment,
+      process: options.process ?? systemProcess(),
+      native: options.native ?? systemNative,
+      hear: (bytes) => this.#accumulator.add(RESUME_NUMBER, bytes),
+      cut: () => (this.#listener?.cut() ?? 0) + this.#outgoing.cut(),
+      fetchBeacons: () => void this.#fetchBeacons(),
+      onResume: (resume) => options.log.warn({ resume }, 'this machine was cloned, restored or asleep'),
+    });
     this.#seeded = new Promise((resolve, reject) => {
       this.#settleSeeded = { resolve, reject };
     });
@@ -96,6 +119,7 @@ export class Node {
       if (this.#tls && listen) {
         this.#listener = new Listener(this.#tls, {
           onError: (error: unknown) => log.error({ reason: reasonOf(error) }, 'a request failed'),
+          before: () => this.#clones.look(),
         });
       }
       this.#admin = await startAdmin(admin, () => this.status());
@@ -155,6 +179,14 @@ export class Node {
     }
   }
 
+  /**
+   * Somebody says that this machine was cloned, restored or asleep: all that DESIGN 6.4 asks for, now.
+   * @throws LamplighterError ERR_NOT_SEEDED before the node is seeded: there is nothing yet that could repeat
+   */
+  resume(): void {
+    this.#clones.resume();
+  }
+
   /** The whole truth, now. */
   status(): NodeStatus {
     const { environment, file } = this.#options;
@@ -179,6 +211,7 @@ export class Node {
         reseeds: accumulator.reseedCount,
         directReseeds: accumulator.directReseedCount,
       },
+      ...(this.#clones.status && { resume: this.#clones.status }),
       sources: [...this.#runners.values()].map((runner) => runner.status()),
       outlets,
       configuration: {
@@ -199,6 +232,7 @@ export class Node {
     this.#stopping.abort();
     this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
     this.#watch?.cancel();
+    this.#clones.stop();
     // What it starts must be there to be stopped.
     await this.#reloading;
     const { environment } = this.#options;
@@ -225,6 +259,7 @@ export class Node {
           log.warn({ reason }, 'not seeded yet');
         },
       });
+      this.#clones.start();
       this.#readiness = undefined;
       this.#settleSeeded.resolve();
       log.info({ basis: basisToWords(this.#judge().basis) }, 'seeded');
@@ -234,9 +269,27 @@ export class Node {
     }
   }
 
+  /** Every relay is asked for a beacon, which goes straight into the generator: the last of the five steps. */
+  async #fetchBeacons(): Promise<void> {
+    const runners = [...this.#runners.values()].filter(({ source }) => source.kind === 'beacon');
+    const deadline = AbortSignal.any([AbortSignal.timeout(RESUME_DEADLINE_MS), this.#stopping.signal]);
+    await Promise.all(
+      runners.map(async (runner) => {
+        const beacon = await runner.source.sample(deadline);
+        if (beacon === undefined || this.#stopping.signal.aborted) return;
+        runner.hear(beacon);
+        beacon.fill(0);
+      }),
+    );
+  }
+
   #newRunner(entry: SourceEntry): SourceRunner {
     const { environment } = this.#options;
-    const source = createSource(entry, { environment, tls: () => this.#needTls() });
+    const source = createSource(entry, {
+      // Sources make their connections where a resume can cut them.
+      environment: { ...environment, connect: (endpoint) => this.#outgoing.connect(endpoint) },
+      tls: () => this.#needTls(),
+    });
     return new SourceRunner(source, entry, this.#numberOf(entry.name), this.#accumulator, environment);
   }
 
@@ -281,7 +334,7 @@ export class Node {
 
   #contextOf(outlet: Outlet): OutletContext {
     return {
-      stream: (label) => openStream(this.#accumulator, this.#options.environment, `${outlet.name}/${label}`),
+      stream: (label) => openStream(this.#clones.root, this.#options.environment, `${outlet.name}/${label}`),
       readiness: () => this.#judge(),
       ready: () => this.#seeded,
       hear: (uncreditedBytes) => this.#accumulator.add(CLIENT_INPUT_NUMBER, uncreditedBytes),
@@ -311,8 +364,8 @@ export class Node {
   /** A source keeps its number for the life of the node, also across a reload that changes it. */
   #numberOf(name: string): number {
     const number = this.#numbers.get(name) ?? this.#numbers.size;
-    if (number >= CLIENT_INPUT_NUMBER) {
-      throw new LamplighterError('ERR_CONFIG', 'sources: more than 255 names since the node started', {
+    if (number >= RESUME_NUMBER) {
+      throw new LamplighterError('ERR_CONFIG', 'sources: more than 254 names since the node started', {
         hint: 'restart the node',
       });
     }

@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { LamplighterError } from '@lamplighter/core';
 import type { TlsMaterial } from '../identity/tls-files.js';
 import { Connection } from './connection.js';
+import { cutDuplex } from './cut.js';
 import { HttpExchange, type Route } from './exchange.js';
 import {
   LISTENER_LIMITS,
@@ -29,6 +30,8 @@ const MAX_PIPELINED = 8;
 export interface ListenerOptions extends Partial<ListenerLimits> {
   /** Hears what a route threw that is no answer to the peer: a fault of our own. */
   readonly onError?: (error: unknown, route: Route | undefined) => void;
+  /** Called before every request is looked at; it may cut the connection. */
+  readonly before?: () => void;
 }
 
 /**
@@ -40,6 +43,7 @@ export interface ListenerOptions extends Partial<ListenerLimits> {
 export class Listener {
   readonly #limits: ListenerLimits;
   readonly #onError: (error: unknown, route: Route | undefined) => void;
+  readonly #before: () => void;
   readonly #https: https.Server;
   readonly #servers = new Set<net.Server>();
   readonly #router = new Router();
@@ -56,9 +60,10 @@ export class Listener {
 
   /** @throws Error from OpenSSL when the material is unusable; `loadTlsFiles` has checked it */
   constructor(tls: TlsMaterial, options: ListenerOptions = {}) {
-    const { onError, ...limits } = options;
+    const { onError, before, ...limits } = options;
     this.#limits = { ...LISTENER_LIMITS, ...limits };
     this.#onError = onError ?? (() => {});
+    this.#before = before ?? (() => {});
     this.#ca = tls.ca;
     this.#https = https.createServer({
       ...contextOptions(tls),
@@ -156,6 +161,24 @@ export class Listener {
   }
 
   /**
+   * Destroys every connection, also those in their handshake, without writing another byte; goes on accepting new ones.
+   *
+   * Source: DESIGN 6.4, step 1 of a resume.
+   * @returns how many connections there were
+   */
+  cut(): number {
+    const raw = [...this.#raw];
+    // The carriers first: what is told of its end below finds nothing left to write to.
+    for (const duplex of raw) cutDuplex(duplex);
+    const reason = new LamplighterError('ERR_STOPPED', 'this machine was resumed: connect again');
+    for (const connection of this.#connections.values()) {
+      connection.socket.destroy();
+      connection.destroy(reason);
+    }
+    return raw.length;
+  }
+
+  /**
    * Stops accepting, ends endless answers and idle connections at once, lets short answers finish until the deadline, then
    * destroys what is left. Idempotent; nothing is left behind.
    * @param deadlineMs - monotonic milliseconds from now
@@ -242,6 +265,7 @@ export class Listener {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, oddExpectation: boolean): Promise<void> {
+    this.#before();
     const connection = this.#connections.get(request.socket);
     // The parser hands over what it had read before the connection was destroyed.
     if (connection === undefined || request.socket.destroyed) return;

@@ -60,6 +60,20 @@ export interface OutletStatus extends OutletReport {
   readonly kind: string;
 }
 
+/** The last time a node found, or was told, that its machine was cloned, restored or asleep (DESIGN 6.4). */
+export interface ResumeStatus {
+  /** How often, since the node started. */
+  readonly count: number;
+  /** Real time, ISO 8601. */
+  readonly at: string;
+  /** What told: `vm-generation`, `pid`, `cycle-counter`, `clock`, or `resume` when somebody said so. */
+  readonly sign: string;
+  /** `may repeat`: other copies may have read the same bytes from the OS RNG then, for up to a minute. */
+  readonly os: 'fresh' | 'may repeat' | 'failed';
+  /** Steps that could not be done, and why. */
+  readonly undone: readonly { readonly step: string; readonly reason: string }[];
+}
+
 export type NodeState = 'starting' | 'ready' | 'degraded' | 'stopping';
 
 /** The whole truth about one node: behind `/v1/status`, the terminal, the page and the metrics. */
@@ -82,6 +96,8 @@ export interface NodeStatus {
     readonly directReseeds: number;
     readonly lastReseed?: string;
   };
+  /** Absent when there was none. */
+  readonly resume?: ResumeStatus;
   readonly sources: readonly SourceStatus[];
   readonly outlets: readonly OutletStatus[];
   readonly configuration: { readonly file: string; readonly reloads: number; readonly reloadError?: Reason };

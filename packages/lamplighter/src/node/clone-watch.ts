@@ -1,0 +1,109 @@
+import type { Accumulator } from '@lamplighter/core';
+import { able } from '../local/ability.js';
+import type { CloneSign } from '../local/clone-detector.js';
+import type { Environment } from '../local/environment.js';
+import { LocalSamples } from '../local/local-samples.js';
+import type { NativeDoors } from '../local/native-doors.js';
+import type { ProcessEnvironment } from '../local/process-environment.js';
+import type { ResumeReport } from '../local/resume.js';
+import { WatchedRoot } from '../local/watched-root.js';
+import type { ResumeStatus } from '../wire/status.js';
+
+/** Nothing is given out without a look before it; this is for a node that is asked nothing. */
+const LOOK_EVERY_MS = 250;
+
+/** What a node's watch needs to know of the node. */
+export interface CloneWatchOptions {
+  readonly accumulator: Accumulator;
+  readonly environment: Environment;
+  readonly process: ProcessEnvironment;
+  readonly native: NativeDoors;
+  /** Adds to the pools. */
+  readonly hear: (bytes: Uint8Array) => void;
+  /** Destroys every connection, in and out, without another byte. */
+  readonly cut: () => number;
+  /** Asks every relay for a beacon, and returns at once. */
+  readonly fetchBeacons: () => void;
+  readonly onResume: (status: ResumeStatus) => void;
+}
+
+/**
+ * Watches whether the machine a node runs on was cloned, restored or asleep, and does the five steps.
+ *
+ * Source: DESIGN 6.4. Looked at before every byte of output, every request answered and every connection made, and four
+ * times a second besides.
+ */
+export class CloneWatch {
+  /** What streams are keyed from. */
+  readonly root: WatchedRoot;
+  readonly #environment: Environment;
+  readonly #onResume: CloneWatchOptions['onResume'];
+  #timer: { cancel(): void } | undefined;
+  #seen: ResumeReport | undefined;
+  #status: ResumeStatus | undefined;
+
+  constructor(options: CloneWatchOptions) {
+    const { environment, cut, fetchBeacons, hear } = options;
+    this.#environment = environment;
+    this.#onResume = options.onResume;
+    this.root = new WatchedRoot({
+      accumulator: options.accumulator,
+      environment,
+      process: options.process,
+      native: options.native,
+      samples: new LocalSamples(environment),
+      steps: {
+        destroyConnections: () => able(cut()),
+        fetchBeacons: () => able(fetchBeacons()),
+      },
+      hear: (_sample, bytes) => hear(bytes),
+    });
+  }
+
+  /** The last resume, and how many there were; undefined when there was none. */
+  get status(): ResumeStatus | undefined {
+    return this.#status;
+  }
+
+  /** Watches from now on: to be called right after the first seeding. */
+  start(): void {
+    this.root.watch();
+    this.#timer = this.#environment.timers.every(LOOK_EVERY_MS, () => this.look());
+  }
+
+  /** Looks, and does the steps if there is a sign. Cost: 0.3 µs. */
+  look(): void {
+    this.root.look();
+    this.#tell();
+  }
+
+  /**
+   * All five steps, now: somebody says that this machine was resumed.
+   * @throws LamplighterError ERR_NOT_SEEDED before the first seeding; nothing was done
+   */
+  resume(): void {
+    this.root.resume('resume');
+    this.#tell();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  /** A stream may have found the sign; whoever looks next tells. */
+  #tell(): void {
+    const report = this.root.lastResume;
+    if (report === undefined || report === this.#seen) return;
+    this.#seen = report;
+    this.#status = {
+      count: this.root.number,
+      at: new Date(Number(this.#environment.realtimeNs() / 1_000_000n)).toISOString(),
+      sign: report.sign satisfies CloneSign,
+      os: report.os,
+      undone: report.steps.flatMap(({ name, undone }) =>
+        undone === undefined ? [] : [{ step: name, reason: undone }],
+      ),
+    };
+    this.#onResume(this.#status);
+  }
+}

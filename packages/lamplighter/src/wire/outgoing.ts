@@ -1,0 +1,42 @@
+import type { Duplex } from 'node:stream';
+import type { Endpoint } from '../local/environment.js';
+import { cutDuplex } from './cut.js';
+
+/** Every connection this program has made and not yet closed, so that all of them can be cut at once. */
+export class OutgoingConnections {
+  readonly #connect: (endpoint: Endpoint) => Duplex;
+  readonly #before: () => void;
+  readonly #open = new Set<Duplex>();
+
+  /**
+   * @param connect - how connections are made: Environment.connect
+   * @param before - called before each: the last moment to find that this machine is a copy
+   */
+  constructor(connect: (endpoint: Endpoint) => Duplex, before: () => void = () => undefined) {
+    this.#connect = connect;
+    this.#before = before;
+  }
+
+  /** Connections that are open, or being made. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  connect(endpoint: Endpoint): Duplex {
+    this.#before();
+    const duplex = this.#connect(endpoint);
+    this.#open.add(duplex);
+    duplex.once('close', () => this.#open.delete(duplex));
+    return duplex;
+  }
+
+  /**
+   * Destroys all of them without another byte. Whoever used one sees it break and makes a new one.
+   * @returns how many there were
+   */
+  cut(): number {
+    const open = [...this.#open];
+    for (const duplex of open) cutDuplex(duplex);
+    return open.length;
+  }
+}
