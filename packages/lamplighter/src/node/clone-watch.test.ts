@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LamplighterError } from '@lamplighter/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAuthority, issueCertificate } from '../identity/authority.js';
 import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
@@ -120,19 +121,13 @@ describe('a node whose machine is restored from a snapshot', () => {
 
     one.machine.generation = 2;
     one.environment.advance(1); // less than the node's own look: the request finds it
-    await expect(one.beacon('kept')).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_UPSTREAM/) });
+    await expect(one.beacon('kept')).rejects.toThrow(LamplighterError);
     expect(await isFeedCut).toBe(true);
     expect(one.notes.map(({ call }) => call)).toEqual(['addEntropy(0)', 'reseedKernel', 'reseedOpenssl']);
-    expect(one.node.status().resume).toEqual({
-      count: 1,
-      at: expect.stringMatching(/^2023-/),
-      sign: 'vm-generation',
-      os: 'fresh',
-      undone: [
-        { step: 'hostEntropy', reason: expect.any(String) },
-        { step: 'rotateSeed', reason: 'there is no machine seed' },
-      ],
-    });
+    const { resume } = one.node.status();
+    expect(resume).toMatchObject({ count: 1, sign: 'vm-generation', os: 'fresh' });
+    expect(resume?.at).toMatch(/^2023-/);
+    expect(resume?.undone.map(({ step }) => step)).toEqual(['hostEntropy', 'rotateSeed']);
     expect(await one.beacon()).toMatch(/^[0-9a-f]{128}$/);
     expect(one.node.status().state).toBe('ready');
     await one.end();

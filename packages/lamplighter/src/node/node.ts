@@ -87,7 +87,7 @@ export class Node {
       schedule: config.schedule,
       monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
     });
-    this.#outgoing = new OutgoingConnections(environment.connect, () => this.#clones.look());
+    this.#outgoing = new OutgoingConnections(environment, () => this.#clones.look());
     this.#clones = new CloneWatch({
       accumulator: this.#accumulator,
       environment,

@@ -154,7 +154,7 @@ describe('outgoing connections', () => {
     const { tap, port } = await tapped(realPort);
     let looks = 0;
     const outgoing = new OutgoingConnections(
-      ({ ...endpoint }) => net.connect(endpoint),
+      { connect: ({ ...endpoint }) => net.connect(endpoint) },
       () => (looks += 1),
     );
     const upstream = {

@@ -1,19 +1,18 @@
 import type { Duplex } from 'node:stream';
-import type { Endpoint } from '../local/environment.js';
+import type { Endpoint, Environment } from '../local/environment.js';
 import { cutDuplex } from './cut.js';
 
 /** Every connection this program has made and not yet closed, so that all of them can be cut at once. */
 export class OutgoingConnections {
-  readonly #connect: (endpoint: Endpoint) => Duplex;
+  readonly #environment: Pick<Environment, 'connect'>;
   readonly #before: () => void;
   readonly #open = new Set<Duplex>();
 
   /**
-   * @param connect - how connections are made: Environment.connect
    * @param before - called before each: the last moment to find that this machine is a copy
    */
-  constructor(connect: (endpoint: Endpoint) => Duplex, before: () => void = () => undefined) {
-    this.#connect = connect;
+  constructor(environment: Pick<Environment, 'connect'>, before: () => void) {
+    this.#environment = environment;
     this.#before = before;
   }
 
@@ -24,7 +23,7 @@ export class OutgoingConnections {
 
   connect(endpoint: Endpoint): Duplex {
     this.#before();
-    const duplex = this.#connect(endpoint);
+    const duplex = this.#environment.connect(endpoint);
     this.#open.add(duplex);
     duplex.once('close', () => this.#open.delete(duplex));
     return duplex;
