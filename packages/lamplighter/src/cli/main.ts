@@ -5,6 +5,7 @@ import { addBeaconCommand } from './beacon-command.js';
 import { addCaCommand } from './ca-command.js';
 import { addConfigCommand } from './config-command.js';
 import { addNodeCommand } from './node-command.js';
+import { addSourcesCommand } from './sources-command.js';
 import { EXIT_USAGE, explain } from './terminal.js';
 import { addUpCommand } from './up-command.js';
 import { addWallCommand } from './wall-command.js';
@@ -30,6 +31,7 @@ for (const add of [
   addBeaconCommand,
   addCaCommand,
   addConfigCommand,
+  addSourcesCommand,
   addWallCommand,
 ]) {
   add(program);

@@ -3,7 +3,7 @@ import type { Environment } from './environment.js';
 
 /**
  * Replaces a file so that after a power cut either the old or the new content is there, whole: temporary file, fsync,
- * rename, fsync of the folder.
+ * rename, fsync of the folder. What a killed writer left behind is removed by the next.
  *
  * @param fs - Environment.fs
  * @param path - the file; its folder must exist
@@ -17,9 +17,11 @@ export async function replaceDurably(
   bytes: Uint8Array,
   mode = 0o600,
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.new`;
   try {
-    const file = await fs.open(temporary, 'w', mode);
+    await fs.rm(temporary, { force: true });
+    // Exclusive: neither through a link nor into a file that keeps an older mode.
+    const file = await fs.open(temporary, 'wx', mode);
     try {
       await file.writeFile(bytes);
       await file.sync();

@@ -1,6 +1,6 @@
 import { able } from './ability.js';
 import type { Environment } from './environment.js';
-import type { NativeDoors } from './native-doors.js';
+import { type NativeDoors, systemNative } from './native-doors.js';
 import type { ProcessEnvironment } from './process-environment.js';
 
 /** A process and thread in which nothing moves unless the test moves it. */
@@ -42,7 +42,7 @@ export function fixedProcess(environment: Environment): FixedProcess {
   };
 }
 
-/** An addon that does nothing and notes what it was asked, in order. */
+/** An addon that changes nothing, but locks files, and notes what it was asked, in order. */
 export function notingNative(notes: { call: string; bytes: string }[] = []): NativeDoors {
   const note = (call: string, bytes?: Uint8Array) => {
     notes.push({ call, bytes: Buffer.from(bytes ?? []).toString('hex') });
@@ -53,5 +53,6 @@ export function notingNative(notes: { call: string; bytes: string }[] = []): Nat
     reseedOpenssl: (bytes) => note('reseedOpenssl', bytes),
     addEntropy: (bytes, creditBits) => note(`addEntropy(${creditBits})`, bytes),
     reseedKernel: () => note('reseedKernel'),
+    lockFile: (fd, options) => systemNative.lockFile(fd, options),
   };
 }

@@ -186,7 +186,7 @@ describe('resume', () => {
     const note = (name: string) => () => own(name)();
     const { root } = rootOn(environment, {
       native: {
-        available: () => able(true),
+        ...notingNative(),
         addEntropy: note('addEntropy'),
         reseedKernel: note('reseedKernel'),
         reseedOpenssl: note('openssl'),

@@ -11,6 +11,8 @@ export interface NativeDoors {
   addEntropy(bytes: Uint8Array, creditBits: number): Ability<unknown>;
   /** RNDRESEEDCRNG. */
   reseedKernel(): Ability<unknown>;
+  /** flock(2) of an open file, without waiting. */
+  lockFile(fd: number, options: { readonly exclusive: boolean }): Ability<{ locked: boolean }>;
 }
 
 /** The real ones; without the addon each answers why not. */
@@ -19,4 +21,5 @@ export const systemNative: NativeDoors = {
   reseedOpenssl: native.reseedOpenssl,
   addEntropy: native.addEntropy,
   reseedKernel: native.reseedKernel,
+  lockFile: native.lockFile,
 };

@@ -31,7 +31,7 @@ export const nodeConfig = z.strictObject({
     .default(10_000)
     .describe('how long the first seeding waits for sources that are not required'),
   log: z.strictObject({ level: z.enum(['error', 'warn', 'info', 'debug']).default('info') }).prefault({}),
-  sources: z.array(sourceEntry).min(1).max(256),
+  sources: z.array(sourceEntry).min(1).max(254),
   outlets: z.array(outletEntry).max(64).default([]),
 });
 
