@@ -76,7 +76,8 @@ export class Place {
   /** Writes the configuration of an agent that asks relays on 127.0.0.1. @returns its path */
   writeAgent(ports: readonly number[], rest: object = {}): string {
     const relays = ports.map((port, i) => ({ name: `relay-${i + 1}`, url: `https://127.0.0.1:${port}` }));
-    return this.write('agent.yaml', { tls: this.tls('machine'), relays, ...rest });
+    const own = { state: 'state/machine', report: 'state/machine/agent.json' };
+    return this.write('agent.yaml', { tls: this.tls('machine'), relays, ...own, ...rest });
   }
 
   /** A node on 127.0.0.1 as its clients see it. */

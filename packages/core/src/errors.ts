@@ -31,6 +31,7 @@ export const ERROR_ACTIONS = {
   ERR_SEED_BUSY: 'go-on-without',
   ERR_SEED_NOT_ROTATED: 'go-on-without',
   ERR_HEDGE_OFF: 'go-on-without',
+  ERR_CLOCK: 'wait',
   ERR_CAMERA_GONE: 'go-on-without',
   ERR_CAMERA_STALLED: 'go-on-without',
   ERR_CAMERA_FORMAT: 'go-on-without',
@@ -107,6 +108,7 @@ export const ERROR_ACTIONS = {
   ERR_SEED_MODE: 'fix-configuration',
   ERR_SEED_COPIED: 'fix-configuration',
   ERR_FFMPEG_MISSING: 'fix-configuration',
+  ERR_AGENT_ABSENT: 'fix-configuration',
   ERR_DEVICE: 'fix-configuration',
   ERR_CHILD_FAILED: 'fix-configuration',
   ERR_PROCESS_REFUSED: 'fix-configuration',
@@ -125,16 +127,23 @@ export class LamplighterError extends Error {
   override readonly name = 'LamplighterError';
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** When whoever refused wants to be asked again, ms from now; undefined when he did not say. */
+  readonly retryAfterMs: number | undefined;
 
   /**
    * @param code - stable code, see {@link ERROR_ACTIONS}
    * @param message - what happened, for a person
-   * @param options - `hint`: the next action; `cause`: the error below this one
+   * @param options - `hint`: the next action; `cause`: the error below this one; `retryAfterMs`: see above
    */
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; retryAfterMs?: number | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.retryAfterMs = options.retryAfterMs;
   }
 
   /** What the caller must do. */

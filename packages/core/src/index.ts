@@ -21,5 +21,7 @@ export type { ScheduleName } from './fortuna/schedule.js';
 // HMAC_DRBG: SP 800-90A, for the seed (DESIGN section 7).
 export { HmacDrbg, type HmacDrbgOptions } from './drbg/hmac-drbg.js';
 
-// Health test cutoffs: SP 800-90B.
+// Health tests and their cutoffs: SP 800-90B, section 4.4.
 export { adaptiveProportionCutoff, type CutoffOptions, repetitionCountCutoff } from './health/cutoffs.js';
+export { AdaptiveProportionTest } from './health/adaptive-proportion.js';
+export { RepetitionCountTest } from './health/repetition-count.js';

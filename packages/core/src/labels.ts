@@ -32,6 +32,8 @@ export const PART_LABELS = Object.freeze([
   'whirlwind',
   'timing',
   'jitter',
+  'hwrng',
+  'tpm',
   'cpu',
   'os',
 ] as const);

@@ -1,131 +1,262 @@
-import { compareLabels, hkdfExpand, LamplighterError, mix, noSecretKey, type Part } from '@lamplighter/core';
-import { loadTlsFiles } from '../identity/tls-files.js';
+import { hkdfExpand, LamplighterError, mix, noSecretKey, type Part, wipe } from '@lamplighter/core';
+import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
+import { CloneDetector } from '../local/clone-detector.js';
 import type { Environment } from '../local/environment.js';
-import { type KernelWrite, writeToKernel } from '../outlets/kernel.js';
+import { handToKernel, type KernelReport } from '../local/kernel-rng.js';
+import type { NativeDoors } from '../local/native-doors.js';
+import type { ProcessEnvironment } from '../local/process-environment.js';
+import type { SeedKeeper } from '../local/seed/seed-keeper.js';
 import { beaconSource } from '../sources/beacon.js';
+import { cpuSource } from '../sources/cpu.js';
 import { osSource } from '../sources/os.js';
 import { labelOf, round } from '../sources/round.js';
 import type { Source } from '../sources/source.js';
 import { timingSource } from '../sources/timing.js';
+import { whirlwindSource } from '../sources/whirlwind.js';
 import { basisToWords } from '../wire/basis.js';
+import type { OutgoingConnections } from '../wire/outgoing.js';
 import { reasonOf } from '../wire/reason.js';
-import type { Reason } from '../wire/status.js';
+import type { Reason, SourceReport } from '../wire/status.js';
+import { clockFault } from './clock.js';
 import type { AgentConfig } from './config.js';
 
-/** What one boot really did. Printed as one line, or as JSON. */
+/** What one boot or refresh really did. Printed as one line, or as JSON. */
 export interface BootReport {
   /** Whether the kernel got the mix. */
   readonly seeded: boolean;
   readonly beacons: number;
   readonly required: number;
   /** Every relay asked: whether its beacon came by the deadline, and why not. */
-  readonly relays: readonly { name: string; url: string; answered: boolean; reason?: Reason }[];
+  readonly relays: readonly {
+    name: string;
+    url: string;
+    answered: boolean;
+    /** The key-exchange group of the connection, where the runtime tells. */
+    group?: string;
+    reason?: Reason;
+    /** When it wants to be asked again. */
+    retryAfterMs?: number;
+  }[];
   /** Bytes each source put into the mix; 0 for those that had none. */
   readonly sources: Readonly<Record<string, number>>;
-  readonly kernel: KernelWrite | { readonly reason: Reason };
+  readonly kernel: KernelReport | { readonly reason: Reason };
   readonly basis: readonly string[];
-  /** Whether the TLS connections to the relays drew on a machine seed. */
-  readonly hedge: 'off';
+  /** Whether the TLS connections to the relays drew on the machine seed, which was rotated first. */
+  readonly hedge: 'on' | 'degraded' | 'off';
+  readonly hedgeReason?: Reason;
+  /** What became of the machine seed: made just now, and why; whether the beacons are in it. */
+  readonly seed: { readonly made?: 'missing' | 'lost'; readonly folded: boolean; readonly reason?: Reason };
+  /** Whether the clock cannot be right: then no relay was asked. */
+  readonly clock?: Reason;
+  /** Why it was begun anew: this machine was copied or put aside in the middle of it. */
+  readonly copied?: string;
   readonly tookMs: number;
 }
 
-/** Parts of the boot mix that this build has no source for: encoded as absent, never skipped (DESIGN section 7). */
-const ABSENT_LABELS = ['whirlwind', 'cpu'];
+/** What a boot does its work with. */
+export interface BootDoors {
+  readonly environment: Environment;
+  readonly native: NativeDoors;
+  readonly process: ProcessEnvironment;
+  readonly keeper: SeedKeeper;
+  readonly outgoing: OutgoingConnections;
+}
+
+// Specification constants: DESIGN section 7. R is used through these labels only.
+const KERNEL_BYTES = 64;
+const OPENSSL_BYTES = 64;
+const STREAMS_BYTES = 64;
+/** A machine that is copied again and again while it boots goes on with what it has. */
+const MAX_ROUNDS = 3;
 
 /**
- * One boot: beacons from every relay at once, by the deadline; then what only this machine can see; mixed, and handed
- * to the kernel.
+ * One boot or refresh: the machine seed into this process's OpenSSL; beacons from every relay at once, by the deadline; then
+ * what only this machine can see; all of it mixed under the seed, and handed to the kernel, to OpenSSL and to whoever else
+ * draws here; the beacons folded into the seed.
  *
- * @throws LamplighterError `fix-configuration`; nothing was done then. A relay that fails is no error: the report says
- *   which, and why
+ * Source: DESIGN section 7.
+ * @param doors - `keeper` was not opened yet for a first boot
+ * @param options - `requireHedge`: refuse to connect without the hedge; `streams`: gets 64 secret bytes for the streams of an
+ *   agent that stays, which it wipes
+ * @throws LamplighterError `fix-configuration`: nothing was done then; ERR_HEDGE_OFF and its like with `requireHedge`: nothing
+ *   was connected. A relay that fails is no error: the report says which, and why
  */
-export async function bootOnce(
+export async function boot(
   config: AgentConfig,
-  environment: Environment,
-  signal: AbortSignal,
+  doors: BootDoors,
+  options: {
+    readonly signal: AbortSignal;
+    readonly isFirst: boolean;
+    readonly requireHedge?: boolean;
+    readonly streams?: (bytes: Uint8Array) => void;
+  },
 ): Promise<BootReport> {
+  const { environment, keeper, native } = doors;
   const startedNs = environment.monotonicNs();
+  const mixKey = options.isFirst ? await keeper.open() : await keeper.use();
+  const { state: hedge, reason: hedgeFault, made } = keeper.status();
+  if (options.requireHedge === true && hedge !== 'on') {
+    wipe(mixKey);
+    throw hedgeFault ?? new LamplighterError('ERR_HEDGE_OFF', 'the TLS hedge is off');
+  }
+  // Only now: a context made before the hedge would draw on what the OS alone gave.
   const tls = await loadTlsFiles(config.tls);
-  const relays = config.relays.map(({ name, url, peer }) => ({
-    name,
-    url,
-    source: beaconSource(
-      {
-        name,
-        upstream: {
-          url: new URL(url),
-          tls,
-          roles: ['relay'],
-          connect: (endpoint) => environment.connect(endpoint),
-          ...(peer === undefined ? {} : { name: peer }),
-        },
-        deadlineMs: config.deadlineMs,
-      },
-      environment,
-    ),
-  }));
-  const sources: Source[] = [
-    ...relays.map(({ source }) => source),
-    timingSource({}, environment),
-    osSource({}, environment),
-  ];
+  const prepare = hedgeEach(keeper);
+  const clock = clockFault(tls, keeper.lastChangedMs, environment.realtimeNs());
+  const relays =
+    clock === undefined ? config.relays.map((relay) => relaySource(relay, config, tls, prepare, doors)) : [];
 
-  const parts = await round(sources, { environment, deadlineMs: config.deadlineMs, signal });
-  if (signal.aborted) throw new LamplighterError('ERR_STOPPED', 'stopped before the kernel was seeded');
+  const { parts, copied } = await askAll(config, relays, doors, options.signal);
   const lengths = Object.fromEntries(parts.map(({ label, bytes }) => [label, bytes?.length ?? 0]));
   const answered = new Set(parts.filter(({ bytes }) => bytes !== undefined).map(({ label }) => label));
-  const kernel = await seedKernel(environment, config.kernel.device, parts);
 
-  const heard = relays.filter(({ source }) => answered.has(labelOf(source)));
-  const report: BootReport = {
+  // Without a seed the key is a public salt: the mix extracts, it does not resist steering.
+  const root = mix(mixKey ?? noSecretKey(), 'boot', parts);
+  wipe(mixKey);
+  const kernel = await intoKernel(config, root, doors);
+  intoOpenssl(root, native);
+  const streams = hkdfExpand(root, 'streams', STREAMS_BYTES);
+  if (options.streams === undefined) wipe(streams);
+  else options.streams(streams);
+  wipe(root);
+  const unfolded =
+    answered.size === 0 || relays.length === 0
+      ? undefined
+      : await keeper.fold(parts.filter(({ label }) => label.startsWith('beacon/')));
+  for (const { bytes } of parts) wipe(bytes);
+
+  const heard = relays.filter((source) => answered.has(labelOf(source)));
+  return {
     seeded: !('reason' in kernel),
     beacons: heard.length,
     required: config.require,
-    relays: relays.map(({ name, url, source }) => {
-      const isHeard = answered.has(labelOf(source));
-      const reason = isHeard ? undefined : source.status().reason;
-      return { name, url, answered: isHeard, ...(reason && { reason }) };
+    relays: config.relays.map(({ name, url }, index) => {
+      const source = relays[index];
+      const reason = source === undefined ? clock : source.status().reason;
+      const { group, retryAfterMs } = source?.status().details ?? NO_DETAILS;
+      const isHeard = source !== undefined && answered.has(labelOf(source));
+      return {
+        name,
+        url,
+        answered: isHeard,
+        ...(typeof group === 'string' && { group }),
+        ...(!isHeard && reason && { reason }),
+        ...(!isHeard && typeof retryAfterMs === 'number' && { retryAfterMs }),
+      };
     }),
     sources: lengths,
     kernel,
     basis: basisToWords({
-      simulated: heard.some(({ source }) => source.status().basis.simulated),
-      degraded: heard.some(({ source }) => source.status().basis.degraded),
-      physical: heard.some(({ source }) => source.status().basis.physical),
+      simulated: heard.some((source) => source.status().basis.simulated),
+      degraded: heard.some((source) => source.status().basis.degraded),
+      physical: heard.some((source) => source.status().basis.physical),
     }),
-    hedge: 'off',
+    hedge,
+    ...(hedgeFault && { hedgeReason: reasonOf(hedgeFault) }),
+    seed: {
+      ...(made && { made }),
+      folded: heard.length > 0 && unfolded === undefined,
+      ...(unfolded && { reason: reasonOf(unfolded) }),
+    },
+    ...(clock && { clock }),
+    ...(copied !== undefined && { copied }),
     tookMs: Number((environment.monotonicNs() - startedNs) / 1_000n) / 1_000,
   };
-  await Promise.all(sources.map((source) => source.stop()));
-  return report;
 }
 
-/** R = mix(key, "boot", parts); the kernel gets HKDF-Expand(R, its own label). All of it is wiped afterwards. */
-async function seedKernel(
-  environment: Environment,
-  device: string,
-  parts: readonly Part[],
-): Promise<BootReport['kernel']> {
-  const complete = [...parts, ...ABSENT_LABELS.map((label) => ({ label, bytes: undefined }))].sort((a, b) =>
-    compareLabels(a.label, b.label),
-  );
-  // Until machines have a seed of their own the key is a public salt: the mix extracts, it does not resist steering.
-  const root = mix(noSecretKey(), 'boot', complete);
-  const bytes = hkdfExpand(root, 'kernel', 64);
-  try {
-    return await writeToKernel(environment, device, bytes);
-  } catch (error) {
-    return { reason: reasonOf(error) };
-  } finally {
-    root.fill(0);
-    bytes.fill(0);
-    for (const part of parts) part.bytes?.fill(0);
-  }
-}
+const NO_DETAILS: SourceReport['details'] = {};
 
 /** Exit code of one boot (DESIGN section 10). */
 export function exitCodeOf(report: BootReport, strict: boolean): 0 | 1 | 2 {
   if (!report.seeded) return 1;
-  if (report.beacons >= report.required) return 0;
+  if (report.beacons >= report.required && report.clock === undefined) return 0;
   return strict ? 1 : 2;
+}
+
+function relaySource(
+  { name, url, peer }: AgentConfig['relays'][number],
+  { deadlineMs }: AgentConfig,
+  tls: TlsMaterial,
+  prepare: () => Promise<void>,
+  { environment, outgoing }: BootDoors,
+): Source {
+  return beaconSource(
+    {
+      name,
+      upstream: {
+        url: new URL(url),
+        tls,
+        roles: ['relay'],
+        prepare,
+        connect: (endpoint) => outgoing.connect(endpoint),
+        ...(peer === undefined ? {} : { name: peer }),
+      },
+      deadlineMs,
+    },
+    environment,
+  );
+}
+
+/** The first connection of a boot has the hedge that was just made; every other one gets its own (one s, one use). */
+function hedgeEach(keeper: SeedKeeper): () => Promise<void> {
+  let isFresh = true;
+  return async () => {
+    if (!isFresh) await keeper.hedge();
+    isFresh = false;
+  };
+}
+
+/**
+ * Asks everybody, in the order of DESIGN section 5. When this machine turns out to have been copied meanwhile, connections are
+ * cut, what was heard is dropped, and it begins anew: the other copy has the same answers.
+ */
+async function askAll(
+  config: AgentConfig,
+  relays: readonly Source[],
+  { environment, process, outgoing, keeper }: BootDoors,
+  signal: AbortSignal,
+): Promise<{ parts: readonly Part[]; copied: string | undefined }> {
+  const detector = new CloneDetector(environment, process);
+  let copied: string | undefined;
+  for (let rounds = 1; ; rounds += 1) {
+    const sources: Source[] = [
+      ...relays,
+      whirlwindSource({}, environment),
+      timingSource({}, environment),
+      cpuSource({}, environment),
+      osSource({}, environment),
+    ];
+    const parts = await round(sources, { environment, deadlineMs: config.deadlineMs, signal });
+    await Promise.all(sources.slice(relays.length).map((source) => source.stop()));
+    if (signal.aborted) throw new LamplighterError('ERR_STOPPED', 'stopped before the kernel was seeded');
+    const sign = detector.look(environment.monotonicNs());
+    if (sign === undefined || rounds === MAX_ROUNDS) return { parts, copied };
+    copied = sign;
+    outgoing.cut();
+    for (const { bytes } of parts) wipe(bytes);
+    await keeper.hedge();
+    detector.settle(sign);
+  }
+}
+
+async function intoKernel(
+  { kernel: { device, creditBits } }: AgentConfig,
+  root: Uint8Array,
+  { environment, native }: BootDoors,
+): Promise<BootReport['kernel']> {
+  const bytes = hkdfExpand(root, 'kernel', KERNEL_BYTES);
+  try {
+    return await handToKernel({ device, creditBits }, bytes, { environment, native });
+  } catch (error) {
+    return { reason: reasonOf(error) };
+  } finally {
+    wipe(bytes);
+  }
+}
+
+/** What this process makes from here on rests on the beacons too. Without the addon the hedge has said so already. */
+function intoOpenssl(root: Uint8Array, native: NativeDoors): void {
+  const bytes = hkdfExpand(root, 'openssl', OPENSSL_BYTES);
+  native.reseedOpenssl(bytes);
+  wipe(bytes);
 }

@@ -30,7 +30,29 @@ export const agentConfig = z.strictObject({
     .default(1)
     .describe('beacons that make a boot "seeded with beacons" (exit 0)'),
   deadlineMs: z.int().min(100).max(300_000).default(5_000).describe('how long all relays together are given'),
-  kernel: z.strictObject({ device: filePath.default('/dev/random') }).prefault({}),
+  state: filePath
+    .default('/var/lib/lamplighter')
+    .describe('a folder of this machine’s own; holds its seed; made when missing'),
+  report: filePath
+    .default('/run/lamplighter/agent.json')
+    .describe('what was done last and when, for people and for `lamplighter agent resume`'),
+  refreshMs: z
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .default(600_000)
+    .describe('mean time between refreshes of an agent that stays'),
+  kernel: z
+    .strictObject({
+      device: filePath.default('/dev/random'),
+      creditBits: z
+        .int()
+        .min(0)
+        .max(512)
+        .default(0)
+        .describe('bits the kernel counts of the 64 bytes it is given; needs CAP_SYS_ADMIN'),
+    })
+    .prefault({}),
 });
 
 export type AgentConfig = z.output<typeof agentConfig>;
@@ -41,5 +63,11 @@ export type AgentConfig = z.output<typeof agentConfig>;
  */
 export async function loadAgentConfig(environment: Environment, path: string): Promise<AgentConfig> {
   const config = validate(agentConfig, await readYaml(environment, path), path, 'schema --agent');
-  return { ...config, tls: resolveTls(dirname(resolve(path)), config.tls) };
+  const folder = dirname(resolve(path));
+  return {
+    ...config,
+    tls: resolveTls(folder, config.tls),
+    state: resolve(folder, config.state),
+    report: resolve(folder, config.report),
+  };
 }

@@ -5,6 +5,7 @@ import { addBeaconCommand } from './beacon-command.js';
 import { addCaCommand } from './ca-command.js';
 import { addConfigCommand } from './config-command.js';
 import { addNodeCommand } from './node-command.js';
+import { addSeedCommand } from './seed-command.js';
 import { addSourcesCommand } from './sources-command.js';
 import { EXIT_USAGE, explain } from './terminal.js';
 import { addUpCommand } from './up-command.js';
@@ -32,6 +33,7 @@ for (const add of [
   addCaCommand,
   addConfigCommand,
   addSourcesCommand,
+  addSeedCommand,
   addWallCommand,
 ]) {
   add(program);

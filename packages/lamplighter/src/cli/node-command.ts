@@ -34,6 +34,8 @@ export function addNodeCommand(program: Command): void {
               log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
           );
       });
+      // Node would open its debugger at SIGUSR1.
+      process.on('SIGUSR1', () => undefined);
       process.on('SIGUSR2', () => {
         try {
           node.resume();

@@ -53,6 +53,20 @@ export interface ResumeReport {
   readonly steps: readonly { readonly name: keyof ResumeSteps; readonly undone?: string }[];
 }
 
+/** The last time a program found, or was told, that its machine was cloned, restored or asleep (DESIGN 6.4). */
+export interface ResumeStatus {
+  /** How often, since it started. */
+  readonly count: number;
+  /** Real time, ISO 8601. */
+  readonly at: string;
+  /** What told: `vm-generation`, `pid`, `cycle-counter`, `clock`, or `resume` when somebody said so. */
+  readonly sign: string;
+  /** `may repeat`: other copies may have read the same bytes from the OS RNG then, for up to a minute. */
+  readonly os: 'fresh' | 'may repeat' | 'failed';
+  /** Steps that could not be done, and why. */
+  readonly undone: readonly { readonly step: string; readonly reason: string }[];
+}
+
 /** Does the five steps. Never throws. */
 export function resumeSteps(sign: CloneSign, steps: ResumeSteps): ResumeReport {
   const done = RESUME_STEPS.map((name) => {

@@ -54,6 +54,19 @@ export async function keepTrying(
   }
 }
 
+/**
+ * One wait of an exponential back-off with full jitter: uniform below min(maxMs, minMs · 2^(failures − 1)), and never less than
+ * `minMs / 2`, so that nobody is busy with failing.
+ * @param failures - in a row, ≥ 1
+ */
+export function backOffMs(
+  environment: Pick<Environment, 'runtimeRandom'>,
+  failures: number,
+  { minMs, maxMs }: { minMs: number; maxMs: number },
+): number {
+  return Math.max(minMs / 2, backOffBoundMs(failures - 1, minMs, maxMs) * uniform(environment));
+}
+
 /** min(maxMs, minMs · 2^n). The exponent is capped: 2^1024 is no number. */
 function backOffBoundMs(shortRuns: number, minMs: number, maxMs: number): number {
   return Math.min(maxMs, minMs * 2 ** Math.min(shortRuns, 30));

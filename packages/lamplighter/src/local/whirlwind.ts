@@ -1,7 +1,9 @@
 import type { Environment } from './environment.js';
 
 const LOOPS = 100;
-const MOMENT_BYTES = 8;
+
+/** A burst is a row of moments of so many bytes, big-endian, in the order in which they were taken. */
+export const MOMENT_BYTES = 8;
 
 /**
  * A burst of CPU timing: 100 moments, each after a number of divisions that depends on the one before it.

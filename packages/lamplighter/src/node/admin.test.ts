@@ -11,6 +11,7 @@ const STATUS: NodeStatus = {
   state: 'starting',
   reasons: [{ code: 'ERR_NOT_SEEDED', message: 'the OS RNG has not answered' }],
   uptimeMs: 1_500,
+  hedge: { state: 'off' },
   basis: ['simulated'],
   generator: { schedule: 'classic', seeded: false, reseeds: 7, directReseeds: 2 },
   sources: [

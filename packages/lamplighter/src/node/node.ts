@@ -1,8 +1,11 @@
-import { Accumulator, LamplighterError } from '@lamplighter/core';
+import { Accumulator, hmac, LamplighterError, wipe } from '@lamplighter/core';
 import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
+import { CloneWatch } from '../local/clone-watch.js';
 import { type NativeDoors, systemNative } from '../local/native-doors.js';
 import { type ProcessEnvironment, systemProcess } from '../local/process-environment.js';
+import { type HedgeStatus, SEED_PERIOD_MS, SeedKeeper } from '../local/seed/seed-keeper.js';
+import { hedgeInput } from '../local/seed/tls-hedge.js';
 import { raiseStartNumber } from '../local/start-number.js';
 import { openStream } from '../local/stream.js';
 import type { Outlet, OutletContext } from '../outlets/outlet.js';
@@ -13,13 +16,12 @@ import { reasonOf } from '../wire/reason.js';
 import { SOFTWARE } from '../wire/software.js';
 import { type NodeStatus, type Reason, STATUS_VERSION } from '../wire/status.js';
 import { type AdminServer, startAdmin } from './admin.js';
-import { CloneWatch } from './clone-watch.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import type { Log } from './log.js';
 import { createOutlet, type OutletEntry } from './outlet-kinds.js';
 import { judge, type Readiness, withOutlets } from './readiness.js';
-import { seed } from './seeding.js';
+import { seed, type SeedPart } from './seeding.js';
 import { createSource, type SourceEntry } from './source-kinds.js';
 import { SourceRunner } from './source-runner.js';
 import { watchStates } from './watch.js';
@@ -51,8 +53,10 @@ export interface NodeOptions {
 export class Node {
   readonly #options: NodeOptions;
   readonly #accumulator: Accumulator;
+  readonly #native: NativeDoors;
   readonly #clones: CloneWatch;
   readonly #outgoing: OutgoingConnections;
+  readonly #keeper: SeedKeeper;
   readonly #startedAtNs: bigint;
   readonly #stopping = new AbortController();
   /** Fires after outlets had their time to drain. */
@@ -68,7 +72,10 @@ export class Node {
   #listening: { host: string; port: number } | undefined;
   #admin: AdminServer | undefined;
   #startNumber: bigint | undefined;
+  /** From the machine seed, until it went into the first seeding. */
+  #seedPart: SeedPart | undefined;
   #watch: { cancel(): void } | undefined;
+  #seedTimer: { cancel(): void } | undefined;
   #waitingFor: Reason | undefined;
   #simulatedBefore = false;
   #readiness: { atNs: bigint; value: Readiness } | undefined;
@@ -87,14 +94,18 @@ export class Node {
       schedule: config.schedule,
       monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
     });
+    const process = options.process ?? systemProcess();
+    this.#native = options.native ?? systemNative;
+    this.#keeper = new SeedKeeper(config.state, { environment, native: this.#native, process });
     this.#outgoing = new OutgoingConnections(environment, () => this.#clones.look());
     this.#clones = new CloneWatch({
       accumulator: this.#accumulator,
       environment,
-      process: options.process ?? systemProcess(),
-      native: options.native ?? systemNative,
+      process,
+      native: this.#native,
       hear: (bytes) => this.#accumulator.add(RESUME_NUMBER, bytes),
       cut: () => (this.#listener?.cut() ?? 0) + this.#outgoing.cut(),
+      rotateSeed: () => this.#renewSeed(),
       fetchBeacons: () => void this.#fetchBeacons(),
       onResume: (resume) => options.log.warn({ resume }, 'this machine was cloned, restored or asleep'),
     });
@@ -114,8 +125,10 @@ export class Node {
     const { environment, log } = this.#options;
     const { tls, listen, admin, state, sources, outlets } = this.#config;
     try {
-      this.#tls = tls && (await loadTlsFiles(tls));
       this.#startNumber = await raiseStartNumber(environment, state);
+      // Before the first key or TLS context.
+      this.#seedPart = await this.#openSeed();
+      this.#tls = tls && (await loadTlsFiles(tls));
       if (this.#tls && listen) {
         this.#listener = new Listener(this.#tls, {
           onError: (error: unknown) => log.error({ reason: reasonOf(error) }, 'a request failed'),
@@ -211,6 +224,7 @@ export class Node {
         reseeds: accumulator.reseedCount,
         directReseeds: accumulator.directReseedCount,
       },
+      hedge: hedgeStatus(this.#keeper.status()),
       ...(this.#clones.status && { resume: this.#clones.status }),
       sources: [...this.#runners.values()].map((runner) => runner.status()),
       outlets,
@@ -233,6 +247,7 @@ export class Node {
     this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
     this.#watch?.cancel();
     this.#clones.stop();
+    this.#seedTimer?.cancel();
     // What it starts must be there to be stopped.
     await this.#reloading;
     const { environment } = this.#options;
@@ -244,6 +259,8 @@ export class Node {
       ...[...this.#runners.values()].map((runner) => runner.stop()),
     ]);
     await this.#admin?.stop();
+    if (this.#accumulator.seeded) await this.#keeper.foldRoot(this.#accumulator);
+    wipe(this.#seedPart?.bytes);
     this.#accumulator.destroy();
   }
 
@@ -254,12 +271,16 @@ export class Node {
         environment,
         deadlineMs: this.#config.seedDeadlineMs,
         signal: this.#stopping.signal,
+        seed: this.#seedPart,
         onWaiting: (reason) => {
           this.#waitingFor = reason;
           log.warn({ reason }, 'not seeded yet');
         },
       });
+      wipe(this.#seedPart?.bytes);
+      this.#seedPart = undefined;
       this.#clones.start();
+      this.#seedTimer = environment.timers.every(SEED_PERIOD_MS, () => this.#renewSeed());
       this.#readiness = undefined;
       this.#settleSeeded.resolve();
       log.info({ basis: basisToWords(this.#judge().basis) }, 'seeded');
@@ -280,6 +301,31 @@ export class Node {
         runner.hear(beacon);
         beacon.fill(0);
       }),
+    );
+  }
+
+  /** The machine seed into this process's OpenSSL, and what it brings to the first seeding. */
+  async #openSeed(): Promise<SeedPart | undefined> {
+    const { environment, log } = this.#options;
+    const mixKey = await this.#keeper.open();
+    const { state, reason, made } = this.#keeper.status();
+    if (made !== undefined) log.warn({ made }, `a machine seed was made, the one before was ${made}`);
+    if (reason !== undefined)
+      log.warn({ hedge: state, reason: reasonOf(reason) }, `the TLS hedge is ${state}`);
+    if (mixKey === undefined) return undefined;
+    const bytes = hmac('sha512', mixKey, hedgeInput(environment, 0n));
+    wipe(mixKey);
+    return { bytes, unspent: state === 'on' };
+  }
+
+  /** Hedges again and lets the seed have what was heard since, beside everything else. */
+  #renewSeed(): void {
+    const renew = async (): Promise<void> => {
+      await this.#keeper.hedge();
+      if (!this.#stopping.signal.aborted) await this.#keeper.foldRoot(this.#accumulator);
+    };
+    renew().catch((error: unknown) =>
+      this.#options.log.error({ reason: reasonOf(error) }, 'the machine seed was not renewed'),
     );
   }
 
@@ -312,6 +358,7 @@ export class Node {
     if (number === undefined) throw new TypeError('outlets are made after the start number is raised');
     return createOutlet(entry, {
       environment,
+      native: this.#native,
       // One instance id an outlet: a reload that makes it anew begins another count.
       start: { number, instanceId: environment.osRandom(16) },
       listener: () => {
@@ -373,6 +420,11 @@ export class Node {
     return number;
   }
 }
+
+const hedgeStatus = ({ state, reason }: HedgeStatus): NodeStatus['hedge'] => ({
+  state,
+  ...(reason && { reason: reasonOf(reason) }),
+});
 
 const outletStatus = (outlet: Outlet): NodeStatus['outlets'][number] => ({
   name: outlet.name,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Environment } from '../local/environment.js';
+import type { NativeDoors } from '../local/native-doors.js';
 import { beaconOutlet } from '../outlets/beacon.js';
 import { feedOutlet } from '../outlets/feed.js';
 import { kernelOutlet } from '../outlets/kernel.js';
@@ -10,6 +11,7 @@ import { entryName, filePath, periodMs } from '../config/fields.js';
 /** What an outlet may be given besides its own options. */
 export interface OutletFactory {
   readonly environment: Environment;
+  readonly native: NativeDoors;
   /** @throws LamplighterError ERR_CONFIG when the configuration has no `listen` */
   listener(): Listener;
   /** What no two starts of any node share. */
@@ -30,6 +32,12 @@ const kernel = z.strictObject({
   kind: z.literal('kernel'),
   name: name('kernel'),
   device: filePath.default('/dev/random'),
+  creditBits: z
+    .int()
+    .min(0)
+    .max(512)
+    .default(0)
+    .describe('bits the kernel counts of each 64 bytes; needs CAP_SYS_ADMIN'),
   periodMs: periodMs(1_000, 86_400_000).default(300_000),
 });
 
@@ -47,6 +55,6 @@ export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet
     case 'beacon':
       return beaconOutlet({ ...entry, listener: factory.listener(), environment, start });
     case 'kernel':
-      return kernelOutlet({ ...entry, environment });
+      return kernelOutlet({ ...entry, environment, native: factory.native });
   }
 }

@@ -21,7 +21,7 @@ export function judge(
   sources: readonly SourceStatus[],
   everSimulated: boolean,
 ): Readiness {
-  // `ended` and `starting` are no faults.
+  // `absent`, `ended` and `starting` are no faults.
   const faults = sources
     .filter(({ state }) => state === 'failed' || state === 'degraded')
     .flatMap((source) => named(source));

@@ -1,4 +1,4 @@
-import { type Accumulator, LamplighterError, type Part } from '@lamplighter/core';
+import { type Accumulator, compareLabels, LamplighterError, type Part } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
 import { reasonOf } from '../wire/reason.js';
 import type { Reason } from '../wire/status.js';
@@ -9,12 +9,20 @@ import type { SourceRunner } from './source-runner.js';
 const LEAST_OS_BYTES = 32;
 const PAUSE_BETWEEN_ROUNDS_MS = 1_000;
 
+/** What a machine seed brings to the first seeding. */
+export interface SeedPart {
+  /** 64 secret bytes, bound to an x that never repeats; the caller wipes them. */
+  readonly bytes: Uint8Array;
+  /** Whether the seed was durably rotated first: only then does it make a node seeded by itself (DESIGN section 2). */
+  readonly unspent: boolean;
+}
+
 /**
- * First seeding: rounds until one holds at least 32 bytes of the OS RNG and an answer from every required source; that
- * round is the first direct reseed. Sources that are not required are waited for up to the deadline, no longer.
+ * First seeding: rounds until one holds at least 32 bytes of the OS RNG, or a machine seed stands in for them, and an answer
+ * from every required source; that round is the first direct reseed. Sources that are not required are waited for up to the deadline, no longer.
  *
  * @param runners - all sources, started; read anew for each round
- * @param options - `onWaiting` hears what is missing after a round that was not enough
+ * @param options - `seed`: from this machine's seed, see {@link SeedPart}; `onWaiting` hears what is missing after a round that was not enough
  * @returns when seeded; rejects with ERR_STOPPED when the signal fires first
  */
 export async function seed(
@@ -24,6 +32,7 @@ export async function seed(
     environment: Environment;
     deadlineMs: number;
     signal: AbortSignal;
+    seed?: SeedPart | undefined;
     onWaiting: (reason: Reason) => void;
   },
 ): Promise<void> {
@@ -35,8 +44,8 @@ export async function seed(
       options,
     );
     if (signal.aborted) throw new LamplighterError('ERR_STOPPED', 'stopped before it was seeded');
-    const missing = missingFrom(asked, parts);
-    if (missing === undefined) accumulator.reseedDirect('seed', parts);
+    const missing = missingFrom(asked, parts, options.seed);
+    if (missing === undefined) accumulator.reseedDirect('seed', withSeed(parts, options.seed));
     for (const runner of asked) {
       const bytes = answerOf(runner, parts);
       if (bytes === undefined) continue;
@@ -51,11 +60,22 @@ export async function seed(
   }
 }
 
-function missingFrom(asked: readonly SourceRunner[], parts: readonly Part[]): LamplighterError | undefined {
+function withSeed(parts: readonly Part[], seed: SeedPart | undefined): Part[] {
+  return [...parts, { label: 'seed', bytes: seed?.bytes }].sort((a, b) => compareLabels(a.label, b.label));
+}
+
+function missingFrom(
+  asked: readonly SourceRunner[],
+  parts: readonly Part[],
+  seed: SeedPart | undefined,
+): LamplighterError | undefined {
   const answered = (runner: SourceRunner, leastBytes: number): boolean =>
     (answerOf(runner, parts)?.length ?? 0) >= leastBytes;
 
-  if (!asked.some((runner) => runner.source.kind === 'os' && answered(runner, LEAST_OS_BYTES))) {
+  if (
+    seed?.unspent !== true &&
+    !asked.some((runner) => runner.source.kind === 'os' && answered(runner, LEAST_OS_BYTES))
+  ) {
     return new LamplighterError('ERR_NOT_SEEDED', 'the OS RNG has not answered', {
       hint: 'a node needs a source of kind os that can be read',
     });

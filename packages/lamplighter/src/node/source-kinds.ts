@@ -6,10 +6,18 @@ import type { Environment } from '../local/environment.js';
 import { beaconSource } from '../sources/beacon.js';
 import { parseCameraUrl } from '../sources/camera/camera-url.js';
 import { cameraSource } from '../sources/camera/camera.js';
+import { cpuSource } from '../sources/cpu.js';
 import { feedSource } from '../sources/feed.js';
+import { hwrngSource } from '../sources/hwrng.js';
+import { jitterSource } from '../sources/jitter/jitter.js';
+import { mailboxSource } from '../sources/mailbox/mailbox.js';
 import { osSource } from '../sources/os.js';
+import { parseOrigin } from '../sources/process/origin.js';
+import { processSource } from '../sources/process/process.js';
 import type { Source } from '../sources/source.js';
 import { timingSource } from '../sources/timing.js';
+import { tpmSource } from '../sources/tpm.js';
+import { whirlwindSource } from '../sources/whirlwind.js';
 import type { Upstream } from '../wire/client.js';
 import { entryName, httpsUrl, peer, periodMs } from '../config/fields.js';
 
@@ -28,23 +36,63 @@ const entry = <K extends string, S extends z.ZodRawShape>(kind: K, shape: S) =>
     ...shape,
   });
 
+/** A fault that the source's own parser finds is a fault of the configuration. */
+function refineBy(parse: () => unknown, context: z.RefinementCtx): void {
+  try {
+    parse();
+  } catch (error) {
+    if (!(error instanceof LamplighterError)) throw error;
+    const hint = error.hint === undefined ? '' : `; ${error.hint}`;
+    context.addIssue({ code: 'custom', message: `${error.message}${hint}` });
+  }
+}
+
 const os = entry('os', { periodMs: periodMs(100, 3_600_000).default(1_000) });
 
-const timing = entry('timing', { periodMs: periodMs(1, 60_000).default(50) });
+const timing = entry('timing', {
+  periodMs: periodMs(1, 60_000).default(50).describe('of the timer whose lateness is heard'),
+  diskPeriodMs: periodMs(10, 3_600_000).default(1_000).describe('time between small file reads'),
+});
+
+const whirlwind = entry('whirlwind', {
+  periodMs: periodMs(1_000, 86_400_000).default(600_000).describe('time between bursts'),
+});
+
+const jitter = entry('jitter', {
+  cpuShare: z.number().min(0.0001).max(0.5).default(0.01).describe('share of one core it may use'),
+});
+
+const cpu = entry('cpu', {
+  periodMs: periodMs(100, 3_600_000).default(10_000).describe('time between draws'),
+});
+
+const hwrng = entry('hwrng', {
+  path: z
+    .string()
+    .startsWith('/')
+    .max(4096)
+    .default('/dev/hwrng')
+    .describe('a character device or FIFO, read by a child'),
+  periodMs: periodMs(1_000, 86_400_000).default(60_000),
+  deadlineMs: periodMs(100, 60_000).default(5_000).describe('for one answer'),
+});
+
+const tpm = entry('tpm', {
+  tcti: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,200}$/, 'expected 1 to 200 printable characters without spaces')
+    .default('device:/dev/tpmrm0')
+    .describe('how the TPM is reached, as tpm2_getrandom --tcti takes it'),
+  periodMs: periodMs(1_000, 86_400_000).default(300_000),
+  deadlineMs: periodMs(100, 60_000).default(5_000).describe('for one answer'),
+});
 
 const camera = entry('camera', {
   url: z
     .string()
     .min(1)
     .max(2048)
-    .superRefine((url, context) => {
-      try {
-        parseCameraUrl(url);
-      } catch (error) {
-        if (!(error instanceof LamplighterError)) throw error;
-        context.addIssue({ code: 'custom', message: `${error.message}; ${error.hint ?? ''}` });
-      }
-    })
+    .superRefine((url, context) => refineBy(() => parseCameraUrl(url), context))
     .describe('http(s)://… (MJPEG), rtsp://…, /dev/videoN or a video file; all but the first need ffmpeg'),
   simulated: z.boolean().default(false).describe('the picture is not of the real world: it earns no credit'),
   stallMs: periodMs(500, 60_000).default(3_000).describe('silence after which the camera counts as stalled'),
@@ -58,8 +106,59 @@ const beacon = entry('beacon', {
   periodMs: periodMs(1_000, 86_400_000).default(300_000),
 });
 
+const processEntry = entry('process', {
+  from: z
+    .strictObject({
+      command: z
+        .array(z.string())
+        .optional()
+        .describe('program and arguments, one item each; no shell; speaks on stdout until stopped'),
+      once: z.boolean().optional().describe('the command is run once; an end with code 0 is no fault'),
+      path: z
+        .string()
+        .optional()
+        .describe('absolute path of a FIFO, character device, unix socket or regular file (read once)'),
+      connect: z.string().optional().describe('unix:/absolute/path or tcp:host:port'),
+    })
+    .superRefine((from, context) => refineBy(() => parseOrigin(from), context))
+    .describe('exactly one of command, path, connect'),
+  silenceMs: periodMs(100, 86_400_000).default(60_000).describe('silence after which it is started again'),
+  maxBytesPerSecond: z
+    .int()
+    .min(1_024)
+    .max(67_108_864)
+    .default(1_048_576)
+    .describe('heard at most so fast; the rest waits at its writer'),
+});
+
+const mailbox = entry('mailbox', {
+  folder: z
+    .string()
+    .min(1)
+    .max(512)
+    .regex(/^\//, 'expected an absolute path')
+    .describe('a shared folder, one guest each; itself no link'),
+  periodMs: periodMs(100, 3_600_000).default(10_000),
+  lookMs: periodMs(100, 600_000).default(10_000).describe('how long one look may take'),
+  maxFiles: z.int().min(1).max(1_024).default(64).describe('files heard in one look'),
+  maxEntries: z.int().min(1).max(65_536).default(1_024).describe('names read in one look'),
+});
+
 /** The registry of sources. A new one is a line here and a case below. */
-export const sourceEntry = z.discriminatedUnion('kind', [os, timing, camera, feed, beacon]);
+export const sourceEntry = z.discriminatedUnion('kind', [
+  camera,
+  feed,
+  beacon,
+  mailbox,
+  processEntry,
+  whirlwind,
+  timing,
+  jitter,
+  hwrng,
+  tpm,
+  cpu,
+  os,
+]);
 
 export type SourceEntry = z.output<typeof sourceEntry>;
 
@@ -74,8 +173,22 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
       return osSource(entry, environment);
     case 'timing':
       return timingSource(entry, environment);
+    case 'whirlwind':
+      return whirlwindSource(entry, environment);
+    case 'jitter':
+      return jitterSource(entry, environment);
+    case 'cpu':
+      return cpuSource(entry, environment);
+    case 'hwrng':
+      return hwrngSource(entry, environment);
+    case 'tpm':
+      return tpmSource(entry, environment);
     case 'camera':
       return cameraSource(entry, environment);
+    case 'mailbox':
+      return mailboxSource(entry, environment);
+    case 'process':
+      return processSource(entry, environment);
     case 'feed':
       return feedSource({ ...entry, upstream: upstreamOf(entry, factory, ['office', 'relay']) }, environment);
     case 'beacon':

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import type { FileHandle } from 'node:fs/promises';
 import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,10 +6,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Environment, type Timers, systemEnvironment } from '../local/environment.js';
 import { testNode } from './context.fixture.js';
 import { describeOutletCompliance } from './outlet.compliance.js';
-import { kernelOutlet, writeToKernel } from './kernel.js';
+import { unable } from '../local/ability.js';
+import { notingNative } from '../local/fixed-process.fixture.js';
+import { kernelOutlet } from './kernel.js';
 
 const DEVICE = '/dev/random';
-const BYTES = Uint8Array.from({ length: 64 }, (_, index) => index);
+/** A user without CAP_SYS_ADMIN: what is handed over can be seen as writes. */
+const native = { ...notingNative(), addEntropy: () => unable('not permitted') };
 
 /** The real device, and a note of every write that reached it. */
 function watched(options: { mostBytes?: number; failAfterBytes?: number } = {}) {
@@ -48,7 +50,7 @@ afterEach(() => fs.rm(directory, { recursive: true }));
 describeOutletCompliance('kernel', () => {
   const { environment, writes } = watched();
   return Promise.resolve({
-    outlet: kernelOutlet({ name: 'kernel', environment, periodMs: 5 }),
+    outlet: kernelOutlet({ name: 'kernel', environment, native, periodMs: 5 }),
     /** The next write; none within a few periods is the kernel's way of being told "not ready". */
     ask() {
       const before = writes.length;
@@ -60,88 +62,6 @@ describeOutletCompliance('kernel', () => {
         .catch(() => undefined);
     },
     cleanUp: () => Promise.resolve(),
-  });
-});
-
-describe('writeToKernel', () => {
-  it.each([DEVICE, '/dev/urandom'])(
-    'writes all to the real %s, and claims no more than that',
-    async (device) => {
-      const { environment, writes } = watched();
-      await expect(writeToKernel(environment, device, BYTES)).resolves.toEqual({
-        device,
-        bytesWritten: 64,
-        creditedBits: 0,
-        reseeded: false,
-      });
-      expect(Buffer.concat(writes)).toEqual(Buffer.from(BYTES));
-    },
-  );
-
-  it('goes on after short writes until all is written', async () => {
-    const { environment, writes } = watched({ mostBytes: 7 });
-    await expect(writeToKernel(environment, DEVICE, BYTES)).resolves.toMatchObject({ bytesWritten: 64 });
-    expect(writes).toHaveLength(10);
-    expect(Buffer.concat(writes)).toEqual(Buffer.from(BYTES));
-  });
-
-  it('says how far it came when a write fails or takes nothing', async () => {
-    const failing = watched({ mostBytes: 16, failAfterBytes: 32 });
-    await expect(writeToKernel(failing.environment, DEVICE, BYTES)).rejects.toMatchObject({
-      code: 'ERR_KERNEL_WRITE',
-      message: `writing to ${DEVICE} failed after 32 of 64 bytes`,
-    });
-    const taking = watched({ mostBytes: 0 });
-    await expect(writeToKernel(taking.environment, DEVICE, BYTES)).rejects.toMatchObject({
-      code: 'ERR_KERNEL_WRITE',
-    });
-  });
-
-  it('refuses a regular file and leaves it as it was', async () => {
-    const file = join(directory, 'random');
-    await fs.writeFile(file, 'unchanged');
-    await expect(writeToKernel(systemEnvironment(), file, BYTES)).rejects.toMatchObject({
-      code: 'ERR_KERNEL_WRITE',
-      message: `${file} is not a character device`,
-    });
-    await expect(fs.readFile(file, 'latin1')).resolves.toBe('unchanged');
-  });
-
-  it('creates nothing', async () => {
-    const file = join(directory, 'absent');
-    await expect(writeToKernel(systemEnvironment(), file, BYTES)).rejects.toMatchObject({
-      code: 'ERR_KERNEL_WRITE',
-    });
-    await expect(fs.readdir(directory)).resolves.toEqual([]);
-  });
-
-  it('refuses a link, even to the device itself', async () => {
-    const link = join(directory, 'link');
-    await fs.symlink(DEVICE, link);
-    await expect(writeToKernel(systemEnvironment(), link, BYTES)).rejects.toMatchObject({
-      code: 'ERR_KERNEL_WRITE',
-    });
-  });
-
-  it('refuses a pipe nobody reads, at once, and a directory', async () => {
-    const pipe = join(directory, 'pipe');
-    execFileSync('mkfifo', [pipe]);
-    for (const path of [pipe, directory]) {
-      await expect(writeToKernel(systemEnvironment(), path, BYTES)).rejects.toMatchObject({
-        code: 'ERR_KERNEL_WRITE',
-      });
-    }
-  });
-
-  it('refuses another character device, which would take bytes and do nothing with them', async () => {
-    await expect(writeToKernel(systemEnvironment(), '/dev/null', BYTES)).rejects.toMatchObject({
-      code: 'ERR_KERNEL_WRITE',
-      message: "/dev/null is not the kernel's random number generator",
-    });
-  });
-
-  it('refuses to write nothing', async () => {
-    await expect(writeToKernel(systemEnvironment(), DEVICE, new Uint8Array(0))).rejects.toThrow(RangeError);
   });
 });
 
@@ -169,7 +89,12 @@ describe('kernelOutlet', () => {
     const { environment: real, writes } = watched();
     const { sleeps, timers } = steppedTimers();
     const node = testNode();
-    const outlet = kernelOutlet({ name: 'kernel', environment: { ...real, timers }, periodMs: 1_000 });
+    const outlet = kernelOutlet({
+      name: 'kernel',
+      native,
+      environment: { ...real, timers },
+      periodMs: 1_000,
+    });
     await outlet.start(node.context, new AbortController().signal);
     expect(outlet.status()).toMatchObject({ state: 'waiting', bytes: 0 });
 
@@ -207,7 +132,7 @@ describe('kernelOutlet', () => {
       timers,
       fs: { ...fs, open: (_, flags) => fs.open(path, flags) },
     };
-    const outlet = kernelOutlet({ name: 'kernel', environment, device });
+    const outlet = kernelOutlet({ name: 'kernel', native, environment, device });
     await outlet.start(node.context, new AbortController().signal);
     await vi.waitFor(() => expect(sleeps).toHaveLength(1));
     expect(outlet.status()).toMatchObject({
@@ -228,7 +153,7 @@ describe('kernelOutlet', () => {
     for (const end of ['stop', 'abort', 'unseeded']) {
       const node = testNode();
       const controller = new AbortController();
-      const outlet = kernelOutlet({ name: 'kernel', environment: systemEnvironment() });
+      const outlet = kernelOutlet({ name: 'kernel', native, environment: systemEnvironment() });
       await outlet.start(node.context, controller.signal);
       if (end === 'abort') controller.abort();
       if (end === 'unseeded') node.stopUnseeded();

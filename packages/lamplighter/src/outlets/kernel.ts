@@ -1,7 +1,7 @@
-import { constants } from 'node:fs';
-import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
+import { handToKernel, inWords, type KernelOptions, type KernelReport } from '../local/kernel-rng.js';
+import { type NativeDoors, systemNative } from '../local/native-doors.js';
 import type { Stream } from '../local/stream.js';
 import { reasonOf } from '../wire/reason.js';
 import type { OutletReport, Reason } from '../wire/status.js';
@@ -9,82 +9,19 @@ import type { Outlet, OutletContext } from './outlet.js';
 
 /** What one write hands over: the size of a beacon. */
 const WRITE_LENGTH_BYTES = 64;
-/** Linux: /dev/random is device 1:8 and /dev/urandom 1:9, as `st_rdev` holds them. A write to either does the same. */
-const KERNEL_RNG_DEVICES: readonly number[] = [0x0108, 0x0109];
-
-/** What was really done to the kernel's RNG, and never more than that (DESIGN section 9). */
-export interface KernelWrite {
-  readonly device: string;
-  /** Mixed in; takes effect at the kernel's next reseed, up to a minute later. */
-  readonly bytesWritten: number;
-  /** write(2) credits nothing. */
-  readonly creditedBits: 0;
-  /** write(2) rekeys nothing. */
-  readonly reseeded: false;
-}
-
 /**
- * Mixes bytes into the kernel's RNG by write(2): nothing is credited, and they count from the kernel's next reseed on.
+ * Hands 64 bytes of its own stream to the kernel's RNG: at once when the node is seeded, then by timer with jitter.
  *
- * Never waits for POLLOUT, which on Linux ≥ 5.18 does not come once the kernel's RNG is full.
- * @param device - `/dev/random` or `/dev/urandom`; not a link, a file, a pipe or any other device
- * @param bytes - length ≥ 1; the caller keeps and wipes them
- * @returns what was done: all of `bytes` written
- * @throws LamplighterError ERR_KERNEL_WRITE when it is another thing than the kernel's RNG (nothing was written), or
- *   when a write failed (the message says after how many bytes)
- * @throws RangeError when there is nothing to write
- */
-export async function writeToKernel(
-  environment: Environment,
-  device: string,
-  bytes: Uint8Array,
-): Promise<KernelWrite> {
-  if (bytes.length === 0) throw new RangeError('nothing to write');
-  // O_NONBLOCK keeps a FIFO without a reader from holding a libuv thread, O_NOFOLLOW a link from naming another file.
-  const flags = constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
-  const handle = await environment.fs
-    .open(device, flags)
-    .catch((cause: unknown) => refuse(`${device} cannot be opened for writing`, cause));
-  try {
-    refuseUnlessKernelRng(device, await handle.stat());
-    let written = 0;
-    while (written < bytes.length) {
-      const { bytesWritten } = await handle
-        .write(bytes, written, bytes.length - written, null)
-        .catch((cause: unknown) =>
-          refuse(`writing to ${device} failed after ${written} of ${bytes.length} bytes`, cause),
-        );
-      if (bytesWritten === 0) refuse(`${device} took only ${written} of ${bytes.length} bytes`);
-      written += bytesWritten;
-    }
-    return { device, bytesWritten: written, creditedBits: 0, reseeded: false };
-  } finally {
-    await handle.close();
-  }
-}
-
-function refuseUnlessKernelRng(device: string, stat: { isCharacterDevice(): boolean; rdev: number }): void {
-  if (!stat.isCharacterDevice()) refuse(`${device} is not a character device`);
-  if (process.platform !== 'linux') return;
-  // A write to /dev/null would succeed too, and be reported as a kernel that was given entropy.
-  if (!KERNEL_RNG_DEVICES.includes(stat.rdev))
-    refuse(`${device} is not the kernel's random number generator`);
-}
-
-function refuse(message: string, cause?: unknown): never {
-  throw new LamplighterError('ERR_KERNEL_WRITE', message, { hint: 'use /dev/random', cause });
-}
-
-/**
- * Writes 64 bytes of its own stream to the kernel's RNG: at once when the node is seeded, then by timer with jitter.
- *
- * Source: DESIGN section 9. A write that fails is shown and tried again at the next turn of the timer.
- * @param options - `device`: see {@link writeToKernel}; `periodMs`: mean time between writes, 300,000 unless told
+ * Source: DESIGN section 9. What fails is shown and tried again at the next turn of the timer.
+ * @param options - `device`, `creditBits`: see {@link handToKernel}, 0 bits unless told; `periodMs`: mean time between
+ *   hand-overs, 300,000 unless told; `native`: the real addon unless told
  */
 export function kernelOutlet(options: {
   readonly name: string;
   readonly environment: Environment;
+  readonly native?: NativeDoors;
   readonly device?: string;
+  readonly creditBits?: number;
   readonly periodMs?: number;
 }): Outlet {
   return new KernelOutlet(options);
@@ -94,7 +31,8 @@ class KernelOutlet implements Outlet {
   readonly name: string;
   readonly kind = 'kernel';
   readonly #environment: Environment;
-  readonly #device: string;
+  readonly #native: NativeDoors;
+  readonly #kernel: KernelOptions;
   readonly #periodMs: number;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
@@ -104,11 +42,13 @@ class KernelOutlet implements Outlet {
   #bytes = 0;
   #writes = 0;
   #failures = 0;
+  #last: KernelReport | undefined;
 
   constructor(options: Parameters<typeof kernelOutlet>[0]) {
     this.name = options.name;
     this.#environment = options.environment;
-    this.#device = options.device ?? '/dev/random';
+    this.#native = options.native ?? systemNative;
+    this.#kernel = { device: options.device ?? '/dev/random', creditBits: options.creditBits ?? 0 };
     this.#periodMs = options.periodMs ?? 300_000;
   }
 
@@ -129,12 +69,15 @@ class KernelOutlet implements Outlet {
       ...(this.#reason && { reason: this.#reason }),
       bytes: this.#bytes,
       details: {
-        device: this.#device,
+        device: this.#kernel.device,
         writes: this.#writes,
         failures: this.#failures,
-        creditedBits: 0,
-        reseeded: false,
-        effect: "mixed, effective at the kernel's next reseed, up to a minute later",
+        ...(this.#last && {
+          call: this.#last.call,
+          creditedBits: this.#last.creditedBits,
+          reseeded: this.#last.reseeded,
+          effect: inWords(this.#last),
+        }),
       },
     };
   }
@@ -161,8 +104,11 @@ class KernelOutlet implements Outlet {
     let bytes: Uint8Array | undefined;
     try {
       bytes = stream.read(WRITE_LENGTH_BYTES);
-      const { bytesWritten } = await writeToKernel(this.#environment, this.#device, bytes);
-      this.#bytes += bytesWritten;
+      this.#last = await handToKernel(this.#kernel, bytes, {
+        environment: this.#environment,
+        native: this.#native,
+      });
+      this.#bytes += this.#last.bytesWritten;
       this.#writes += 1;
       this.#state = 'ok';
       this.#reason = undefined;

@@ -50,7 +50,7 @@ export function describeOutletCompliance(kind: string, make: () => Promise<Outle
       expect(outlet.status().bytes).toBe(0);
       node.seed();
       await vi.waitFor(async () => expect((await ask())?.length).toBeGreaterThan(0), SERVED_WITHIN_MS);
-      expect(outlet.status().state).toBe('ok');
+      await vi.waitFor(() => expect(outlet.status().state).toBe('ok'));
       expect(outlet.status().bytes).toBeGreaterThan(0);
     });
 

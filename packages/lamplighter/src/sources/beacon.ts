@@ -51,6 +51,7 @@ class BeaconSource implements Source {
   #beacons = 0;
   #failures = 0;
   #relay: Readonly<Record<string, string>> = {};
+  #retryAfterMs: number | undefined;
 
   constructor(options: Parameters<typeof beaconSource>[0], environment: Environment) {
     this.name = options.name ?? 'beacon';
@@ -91,6 +92,7 @@ class BeaconSource implements Source {
         beacons: this.#beacons,
         failures: this.#failures,
         ...this.#relay,
+        ...(this.#retryAfterMs !== undefined && { retryAfterMs: this.#retryAfterMs }),
       },
     };
   }
@@ -127,6 +129,7 @@ class BeaconSource implements Source {
       throw error;
     }
   }
+
   #heard({ basis, relay, group }: FetchedBeacon): void {
     if (this.#stopping.signal.aborted) return;
     this.#beacons += 1;
@@ -134,6 +137,7 @@ class BeaconSource implements Source {
     this.#relay = { relay: relay.name, role: relay.role, ...(group !== undefined && { group }) };
     this.#state = 'ok';
     this.#reason = undefined;
+    this.#retryAfterMs = undefined;
   }
 
   #missed(error: unknown): void {
@@ -141,6 +145,7 @@ class BeaconSource implements Source {
     this.#failures += 1;
     this.#state = 'failed';
     this.#reason = reasonOf(error);
+    this.#retryAfterMs = error instanceof LamplighterError ? error.retryAfterMs : undefined;
     this.#loseCredit();
   }
 

@@ -88,11 +88,16 @@ describe('fetchBeacon', () => {
       'ERR_UPSTREAM_NOT_READY',
       'the upstream is not ready: 503 ERR_NOT_SEEDED, ask again in 7 s',
     ],
-    [403, '{"code":"ERR_ROLE"}', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 403 ERR_ROLE'],
-    [404, 'not json', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 404'],
-    [400, '{"code":"<b>&#10;bad</b>"}', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 400'],
-    [204, '', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 204'],
-    [500, 'x'.repeat(100_000), 'ERR_UPSTREAM_STATUS', 'the upstream refused: 500'],
+    [
+      403,
+      '{"code":"ERR_ROLE"}',
+      'ERR_UPSTREAM_STATUS',
+      'the upstream refused: 403 ERR_ROLE, ask again in 7 s',
+    ],
+    [404, 'not json', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 404, ask again in 7 s'],
+    [400, '{"code":"<b>&#10;bad</b>"}', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 400, ask again in 7 s'],
+    [204, '', 'ERR_UPSTREAM_STATUS', 'the upstream refused: 204, ask again in 7 s'],
+    [500, 'x'.repeat(100_000), 'ERR_UPSTREAM_STATUS', 'the upstream refused: 500, ask again in 7 s'],
   ])('makes an error of status %i', async (status, body, code, message) => {
     const headers = { 'content-type': 'application/problem+json', 'retry-after': '7' };
     await expect(fetchFrom(replying(status, headers, Buffer.from(body)))).rejects.toMatchObject({

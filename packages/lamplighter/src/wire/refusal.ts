@@ -22,12 +22,16 @@ export async function refusalOf(response: UpstreamResponse, signal: AbortSignal)
   body.destroy();
   const told = problemCodeOf(explanation)?.code;
   const code = told !== undefined && CODE.test(told) ? ` ${told}` : '';
+  const seconds = headers['retry-after'];
+  const retryAfterMs = seconds !== undefined && SECONDS.test(seconds) ? Number(seconds) * 1_000 : undefined;
+  const when = retryAfterMs === undefined ? '' : `, ask again in ${seconds} s`;
   if (status === 503) {
-    const seconds = headers['retry-after'];
-    const when = seconds !== undefined && SECONDS.test(seconds) ? `, ask again in ${seconds} s` : '';
     return new LamplighterError('ERR_UPSTREAM_NOT_READY', `the upstream is not ready: 503${code}${when}`, {
       hint: 'wait: it answers once it is seeded',
+      retryAfterMs,
     });
   }
-  return new LamplighterError('ERR_UPSTREAM_STATUS', `the upstream refused: ${status}${code}`);
+  return new LamplighterError('ERR_UPSTREAM_STATUS', `the upstream refused: ${status}${code}${when}`, {
+    retryAfterMs,
+  });
 }

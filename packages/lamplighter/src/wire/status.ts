@@ -1,5 +1,8 @@
 import type { ErrorCode } from '@lamplighter/core';
+import type { ResumeStatus } from '../local/resume.js';
 import type { Basis } from './basis.js';
+
+export type { ResumeStatus };
 
 /** The version of {@link NodeStatus}. Raised when a field changes its meaning or goes away. */
 export const STATUS_VERSION = 1;
@@ -16,10 +19,11 @@ export interface Reason {
  * - `ok`: heard, and nothing is wrong.
  * - `degraded`: still heard and mixed, but earns no credit.
  * - `failed`: nothing is heard; it is tried again with back-off.
+ * - `absent`: this machine does not have what it is heard with (a device, an instruction). Not a fault; it is looked for again.
  * - `ended`: the source had an end (a file) and reached it. Not a fault.
  * - `stopped`: told to stop.
  */
-export type SourceState = 'starting' | 'ok' | 'degraded' | 'failed' | 'ended' | 'stopped';
+export type SourceState = 'starting' | 'ok' | 'degraded' | 'failed' | 'absent' | 'ended' | 'stopped';
 
 /** What a source says of itself. */
 export interface SourceReport {
@@ -60,20 +64,6 @@ export interface OutletStatus extends OutletReport {
   readonly kind: string;
 }
 
-/** The last time a node found, or was told, that its machine was cloned, restored or asleep (DESIGN 6.4). */
-export interface ResumeStatus {
-  /** How often, since the node started. */
-  readonly count: number;
-  /** Real time, ISO 8601. */
-  readonly at: string;
-  /** What told: `vm-generation`, `pid`, `cycle-counter`, `clock`, or `resume` when somebody said so. */
-  readonly sign: string;
-  /** `may repeat`: other copies may have read the same bytes from the OS RNG then, for up to a minute. */
-  readonly os: 'fresh' | 'may repeat' | 'failed';
-  /** Steps that could not be done, and why. */
-  readonly undone: readonly { readonly step: string; readonly reason: string }[];
-}
-
 export type NodeState = 'starting' | 'ready' | 'degraded' | 'stopping';
 
 /** The whole truth about one node: behind `/v1/status`, the terminal, the page and the metrics. */
@@ -96,6 +86,8 @@ export interface NodeStatus {
     readonly directReseeds: number;
     readonly lastReseed?: string;
   };
+  /** Whether this process's own TLS draws on the machine seed (DESIGN section 7); `reason` says why not. */
+  readonly hedge: { readonly state: 'on' | 'degraded' | 'off'; readonly reason?: Reason };
   /** Absent when there was none. */
   readonly resume?: ResumeStatus;
   readonly sources: readonly SourceStatus[];

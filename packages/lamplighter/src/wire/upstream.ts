@@ -18,6 +18,11 @@ export interface Upstream {
   readonly roles: readonly Role[];
   /** The lamplighter NAME the server's certificate must carry; replaces the check of host name or IP. */
   readonly name?: string;
+  /**
+   * Awaited before each connection, and before the first TLS context is made: whoever hedges this process's OpenSSL does it
+   * here (DESIGN section 7).
+   */
+  readonly prepare?: () => Promise<void>;
   /** How to connect (Environment.connect); TCP by node:net when absent. */
   readonly connect?: (endpoint: Endpoint) => Duplex;
 }
@@ -45,6 +50,7 @@ const servers = new WeakMap<Duplex, VerifiedServer>();
  */
 export async function connectUpstream(upstream: Upstream, signal: AbortSignal): Promise<tls.TLSSocket> {
   const { host, port, where } = addressOf(upstream.url);
+  await upstream.prepare?.();
   signal.throwIfAborted();
   // Before the connection: material that OpenSSL will not have must not leave one behind.
   const secureContext = contextOf(upstream.tls);

@@ -106,4 +106,6 @@ ${tls('machine')}relays:
     peer: relay
 require: 1
 deadlineMs: 5000
+state: state/machine
+report: state/machine/agent.json
 `;

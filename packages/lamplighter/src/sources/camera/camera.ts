@@ -12,7 +12,7 @@ import { mjpegHttpInput } from './mjpeg-http.js';
 import { type PictureHistory, type PictureVerdict, beginHistory, judge, seePreview } from './moving.js';
 import type { Preview } from './preview.js';
 import { Rate } from './rate.js';
-import { Sampler } from './sampler.js';
+import { Sampler } from '../sampler.js';
 import { StallWatch } from './stall-watch.js';
 
 /** What a person says about a camera. */

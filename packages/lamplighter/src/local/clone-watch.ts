@@ -1,18 +1,17 @@
 import type { Accumulator } from '@lamplighter/core';
-import { able } from '../local/ability.js';
-import type { CloneSign } from '../local/clone-detector.js';
-import type { Environment } from '../local/environment.js';
-import { LocalSamples } from '../local/local-samples.js';
-import type { NativeDoors } from '../local/native-doors.js';
-import type { ProcessEnvironment } from '../local/process-environment.js';
-import type { ResumeReport } from '../local/resume.js';
-import { WatchedRoot } from '../local/watched-root.js';
-import type { ResumeStatus } from '../wire/status.js';
+import { able } from './ability.js';
+import type { CloneSign } from './clone-detector.js';
+import type { Environment } from './environment.js';
+import { LocalSamples } from './local-samples.js';
+import type { NativeDoors } from './native-doors.js';
+import type { ProcessEnvironment } from './process-environment.js';
+import type { ResumeReport, ResumeStatus } from './resume.js';
+import { WatchedRoot } from './watched-root.js';
 
-/** Nothing is given out without a look before it; this is for a node that is asked nothing. */
+/** Nothing is given out without a look before it; this is for who is asked nothing. */
 const LOOK_EVERY_MS = 250;
 
-/** What a node's watch needs to know of the node. */
+/** What a watch needs to know of the program it is in. */
 export interface CloneWatchOptions {
   readonly accumulator: Accumulator;
   readonly environment: Environment;
@@ -22,13 +21,15 @@ export interface CloneWatchOptions {
   readonly hear: (bytes: Uint8Array) => void;
   /** Destroys every connection, in and out, without another byte. */
   readonly cut: () => number;
-  /** Asks every relay for a beacon, and returns at once. */
+  /** Replaces the machine seed: begun when this returns. */
+  readonly rotateSeed: () => void;
+  /** Asks every relay for a beacon: begun when this returns. */
   readonly fetchBeacons: () => void;
   readonly onResume: (status: ResumeStatus) => void;
 }
 
 /**
- * Watches whether the machine a node runs on was cloned, restored or asleep, and does the five steps.
+ * Watches whether the machine this runs on was cloned, restored or asleep, and does the five steps.
  *
  * Source: DESIGN 6.4. Looked at before every byte of output, every request answered and every connection made, and four
  * times a second besides.
@@ -43,7 +44,7 @@ export class CloneWatch {
   #status: ResumeStatus | undefined;
 
   constructor(options: CloneWatchOptions) {
-    const { environment, cut, fetchBeacons, hear } = options;
+    const { environment, cut, rotateSeed, fetchBeacons, hear } = options;
     this.#environment = environment;
     this.#onResume = options.onResume;
     this.root = new WatchedRoot({
@@ -54,6 +55,7 @@ export class CloneWatch {
       samples: new LocalSamples(environment),
       steps: {
         destroyConnections: () => able(cut()),
+        rotateSeed: () => able(rotateSeed()),
         fetchBeacons: () => able(fetchBeacons()),
       },
       hear: (_sample, bytes) => hear(bytes),

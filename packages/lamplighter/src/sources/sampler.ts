@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /**
- * What a camera answers when a round asks: SHA-512 over everything heard since the last answer, so that no byte is in two
+ * What a source of many bytes answers when a round asks: SHA-512 over everything heard since the last answer, so that no byte is in two
  * answers and none is left out. The hash's inner state cannot be wiped from JavaScript; it is replaced at every answer.
  */
 export class Sampler {

@@ -1,0 +1,158 @@
+import { Accumulator, wipe } from '@lamplighter/core';
+import { CloneWatch } from '../local/clone-watch.js';
+import { jitteredMs } from '../local/jitter.js';
+import { backOffMs } from '../local/retry.js';
+import type { ResumeStatus } from '../local/resume.js';
+import { OutgoingConnections } from '../wire/outgoing.js';
+import { boot, type BootDoors, type BootReport } from './boot.js';
+import type { AgentConfig } from './config.js';
+import { type AgentReport, writeReport } from './report-file.js';
+
+/** What the agent's root knows its inputs by. */
+const SOURCE = { resume: 254 } as const;
+/** The longest wait for a relay that asks to be left alone: whatever it says, it is asked again some time. */
+const MAX_RETRY_AFTER_MS = 3_600_000;
+const MIN_BACK_OFF_MS = 2_000;
+/** How often a clock that cannot be right is looked at again: NTP sets it within the first minute of a boot. */
+const CLOCK_LOOK_MS = 5_000;
+
+export interface AgentOptions extends Omit<BootDoors, 'outgoing'> {
+  readonly requireHedge: boolean;
+  /** Hears of every boot and refresh. */
+  readonly onReport: (report: BootReport) => void;
+  /** Hears of everything that went wrong beside them. */
+  readonly onFault: (error: unknown) => void;
+  readonly onResume: (status: ResumeStatus) => void;
+}
+
+/**
+ * The agent that stays: boots, refreshes by timer, and starts over at once when its machine was cloned, restored or asleep.
+ *
+ * Source: DESIGN 6.4, 7 and 9.
+ */
+export class Agent {
+  readonly #config: AgentConfig;
+  readonly #options: AgentOptions;
+  readonly #outgoing: OutgoingConnections;
+  readonly #accumulator: Accumulator;
+  readonly #clones: CloneWatch;
+  readonly #stopping = new AbortController();
+  /** Ends the wait before the next refresh. */
+  #waking = new AbortController();
+  #running: Promise<void> | undefined;
+  #failures = 0;
+
+  constructor(config: AgentConfig, options: AgentOptions) {
+    const { environment, native, process, keeper } = options;
+    this.#config = config;
+    this.#options = options;
+    this.#outgoing = new OutgoingConnections(environment, () => this.#clones.look());
+    this.#accumulator = new Accumulator({
+      schedule: 'improved',
+      monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
+    });
+    this.#clones = new CloneWatch({
+      accumulator: this.#accumulator,
+      environment,
+      process,
+      native,
+      hear: (bytes) => this.#accumulator.add(SOURCE.resume, bytes),
+      cut: () => this.#outgoing.cut(),
+      rotateSeed: () => void keeper.hedge().catch(options.onFault),
+      // A refresh is all that: it hedges, asks every relay, hands over to the kernel.
+      fetchBeacons: () => this.#waking.abort(),
+      onResume: options.onResume,
+    });
+  }
+
+  /**
+   * Boots, and then goes on by itself.
+   * @returns what the first boot did
+   * @throws LamplighterError as {@link boot}; nothing goes on then
+   */
+  async start(): Promise<BootReport> {
+    const first = await this.#boot(true);
+    this.#clones.start();
+    this.#running = this.#refreshFrom(first);
+    return first;
+  }
+
+  /** Somebody says that this machine was cloned, restored or asleep: the five steps, now. */
+  resume(): void {
+    this.#clones.resume();
+  }
+
+  /** Ends the wait or the refresh under way; resolves when everything is let go. Idempotent. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#clones.stop();
+    await this.#running;
+    if (this.#accumulator.seeded) await this.#options.keeper.foldRoot(this.#accumulator);
+    this.#accumulator.destroy();
+  }
+
+  async #refreshFrom(first: BootReport): Promise<void> {
+    let last: BootReport | undefined = first;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.#wait(this.#pauseMs(last));
+      if (signal.aborted) return;
+      try {
+        last = await this.#boot(false);
+      } catch (error) {
+        last = undefined;
+        if (!signal.aborted) this.#options.onFault(error);
+      }
+    }
+  }
+
+  async #boot(isFirst: boolean): Promise<BootReport> {
+    this.#waking = new AbortController();
+    const { requireHedge, environment, process } = this.#options;
+    const report = await boot(
+      this.#config,
+      { ...this.#options, outgoing: this.#outgoing },
+      { signal: this.#stopping.signal, isFirst, requireHedge, streams: (bytes) => this.#hear(bytes) },
+    );
+    const written: AgentReport = {
+      version: 1,
+      pid: process.pid(),
+      at: new Date(Number(environment.realtimeNs() / 1_000_000n)).toISOString(),
+      resident: true,
+      last: report,
+    };
+    const unwritten = await writeReport(environment, this.#config.report, written);
+    if (unwritten !== undefined) this.#options.onFault(unwritten);
+    this.#options.onReport(report);
+    return report;
+  }
+
+  /** What a boot gave for streams goes straight into the root: the first time it seeds it. */
+  #hear(bytes: Uint8Array): void {
+    this.#accumulator.reseedDirect(this.#accumulator.seeded ? 'beacon' : 'seed', [{ label: 'root', bytes }]);
+    wipe(bytes);
+  }
+
+  /** Until the next refresh: the period when all is well, a growing back-off when it is not; never less than a relay asked for. */
+  #pauseMs(last: BootReport | undefined): number {
+    const { environment } = this.#options;
+    const { refreshMs, require } = this.#config;
+    if (last?.clock !== undefined) return Math.min(CLOCK_LOOK_MS, refreshMs);
+    if (last !== undefined && last.seeded && last.beacons >= require) {
+      this.#failures = 0;
+      return jitteredMs(environment, refreshMs);
+    }
+    this.#failures += 1;
+    const asked = Math.max(0, ...(last?.relays ?? []).map(({ retryAfterMs = 0 }) => retryAfterMs));
+    const backOff = backOffMs(environment, this.#failures, { minMs: MIN_BACK_OFF_MS, maxMs: refreshMs });
+    return Math.max(backOff, Math.min(asked, MAX_RETRY_AFTER_MS));
+  }
+
+  async #wait(pauseMs: number): Promise<void> {
+    const { environment } = this.#options;
+    const either = AbortSignal.any([this.#stopping.signal, this.#waking.signal]);
+    await environment.timers.sleep(pauseMs, either).catch((error: unknown) => {
+      if (!either.aborted) throw error;
+    });
+  }
+}

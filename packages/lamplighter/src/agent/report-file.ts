@@ -1,0 +1,68 @@
+import { dirname } from 'node:path';
+import { LamplighterError } from '@lamplighter/core';
+import { replaceDurably } from '../local/durable-file.js';
+import type { Environment } from '../local/environment.js';
+import type { BootReport } from './boot.js';
+
+/** What the report file holds: what was done last, when, and by whom. No secret. */
+export interface AgentReport {
+  readonly version: 1;
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly at: string;
+  /** Whether that process stays, and can be told to resume. */
+  readonly resident: boolean;
+  readonly last: BootReport;
+}
+
+const MAX_BYTES = 65_536;
+
+/**
+ * Writes the report, readable by everybody: it says of this machine only what its logs say.
+ * @returns why not, if not; that stops nothing
+ */
+export async function writeReport(
+  environment: Environment,
+  path: string,
+  report: AgentReport,
+): Promise<LamplighterError | undefined> {
+  try {
+    await environment.fs.mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    await replaceDurably(environment.fs, path, Buffer.from(`${JSON.stringify(report)}\n`), 0o644);
+    return undefined;
+  } catch (cause) {
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'an unexpected error';
+    return new LamplighterError('ERR_STATE_FILE', `cannot write the report ${path}: ${why}`, {
+      hint: 'name a place that can be written to (report: …)',
+      cause,
+    });
+  }
+}
+
+/**
+ * Says which process is the agent that stays.
+ * @returns its process number
+ * @throws LamplighterError ERR_AGENT_ABSENT when there is none, or nobody can tell
+ */
+export async function residentAgent(environment: Environment, path: string): Promise<number> {
+  const absent = (why: string): LamplighterError =>
+    new LamplighterError('ERR_AGENT_ABSENT', `no agent is running here: ${why}`, {
+      hint: 'start one with `lamplighter agent --config FILE`',
+    });
+  let found: unknown;
+  try {
+    const { size } = await environment.fs.stat(path);
+    if (size > MAX_BYTES) throw absent(`${path} is not its report`);
+    found = JSON.parse(await environment.fs.readFile(path, 'utf8'));
+  } catch {
+    throw absent(`${path} cannot be read`);
+  }
+  if (typeof found !== 'object' || found === null || !('pid' in found) || !('resident' in found)) {
+    throw absent(`${path} is not its report`);
+  }
+  const { pid, resident } = found;
+  if (resident !== true || typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid < 2) {
+    throw absent('the last one did its work once and ended');
+  }
+  return pid;
+}

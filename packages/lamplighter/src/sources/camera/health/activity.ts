@@ -1,0 +1,99 @@
+import { CELLS, CELL_OF_PIXEL } from './cells.js';
+import { HEALTH_PIXELS, type HealthPicture } from './picture.js';
+import { THRESHOLDS } from './thresholds.js';
+
+/** More than the window holds at 30 a second; what is beyond is forgotten sooner. */
+const MAX_PICTURES = 160;
+const CHANGED = 1;
+const EVENT = 2;
+
+/**
+ * Which cells changed from one picture to the next, over the last {@link THRESHOLDS.frozenWindowMs}: what frozen, overlay-only,
+ * dark and flat rest on. Looks at every picture. Memory: 50 KB.
+ */
+export class Activity {
+  readonly #previous = new Uint8Array(HEALTH_PIXELS);
+  #seen = 0;
+  #changedShare = 0;
+  readonly #times: number[] = [];
+  readonly #marks: Uint8Array[] = [];
+  readonly #changes = new Uint16Array(CELLS);
+  readonly #events = new Uint16Array(CELLS);
+
+  /** @param timeMs - of the picture, on the clock of the whole connection history */
+  see(picture: HealthPicture, timeMs: number): void {
+    const { luma } = picture;
+    this.#seen += 1;
+    if (this.#seen > 1) this.#mark(luma, timeMs);
+    this.#previous.set(luma);
+  }
+
+  /** Whether the window is long enough for a statement. */
+  get isReady(): boolean {
+    const [firstMs = 0] = this.#times;
+    const lastMs = this.#times.at(-1) ?? 0;
+    const enough = this.#times.length >= THRESHOLDS.frozenPictures;
+    return enough && (lastMs - firstMs >= 0.8 * THRESHOLDS.frozenWindowMs || this.#times.length === MAX_PICTURES);
+  }
+
+  /** Share of the pixels that differ between the last two pictures, 0..1. */
+  get changedShare(): number {
+    return this.#changedShare;
+  }
+
+  /** Changes all the time, as noise does; key frames of a still are not enough. */
+  isAlive(cell: number): boolean {
+    return (this.#changes[cell] ?? 0) > Math.max(1, THRESHOLDS.aliveShare * this.#times.length);
+  }
+
+  /** Something happened here that is more than re-encoding. */
+  hasEvent(cell: number): boolean {
+    return (this.#events[cell] ?? 0) > 0;
+  }
+
+  /** Not one pixel changed, but for one picture: a key frame. */
+  isSilent(cell: number): boolean {
+    return (this.#changes[cell] ?? 0) <= 1;
+  }
+
+  #mark(luma: Uint8Array, timeMs: number): void {
+    const previous = this.#previous;
+    const recycled = this.#forget(timeMs);
+    const marks = recycled ?? new Uint8Array(CELLS);
+    marks.fill(0);
+    let changedPixels = 0;
+    for (let pixel = 0; pixel < HEALTH_PIXELS; pixel++) {
+      const levels = (luma[pixel] ?? 0) - (previous[pixel] ?? 0);
+      if (levels === 0) continue;
+      changedPixels += 1;
+      const cell = CELL_OF_PIXEL[pixel] ?? 0;
+      const isEvent = levels >= THRESHOLDS.eventLevels || levels <= -THRESHOLDS.eventLevels;
+      marks[cell] = (marks[cell] ?? 0) | (isEvent ? CHANGED | EVENT : CHANGED);
+    }
+    this.#changedShare = changedPixels / HEALTH_PIXELS;
+    this.#times.push(timeMs);
+    this.#marks.push(marks);
+    this.#count(marks, 1);
+  }
+
+  /** Drops what has left the window. */
+  #forget(nowMs: number): Uint8Array | undefined {
+    let recycled: Uint8Array | undefined;
+    while (this.#times.length >= THRESHOLDS.frozenPictures) {
+      const isOld = nowMs - (this.#times[0] ?? 0) > THRESHOLDS.frozenWindowMs;
+      if (!isOld && this.#times.length < MAX_PICTURES) break;
+      this.#times.shift();
+      recycled = this.#marks.shift();
+      if (recycled !== undefined) this.#count(recycled, -1);
+    }
+    return recycled;
+  }
+
+  #count(marks: Uint8Array, sign: 1 | -1): void {
+    for (let cell = 0; cell < CELLS; cell++) {
+      const mark = marks[cell] ?? 0;
+      if ((mark & CHANGED) !== 0) this.#changes[cell] = (this.#changes[cell] ?? 0) + sign;
+      if ((mark & EVENT) !== 0) this.#events[cell] = (this.#events[cell] ?? 0) + sign;
+    }
+  }
+}
