@@ -78,7 +78,7 @@ needs('openssl')('a camera over HTTPS', () => {
   }
 
   it('is heard when its certificate is trusted', async () => {
-    await says('127.0.0.1', '"picture":"moving"', true);
+    await says('127.0.0.1', '"state":"ok"', true);
   });
 
   it('is refused when it is not, or has another name', async () => {

@@ -97,7 +97,7 @@ async function watch(
 const moving = (camera: CameraSource) =>
   until(
     'a moving picture',
-    () => camera.status().state === 'ok' && camera.status().details['picture'] === 'moving',
+    () => camera.status().state === 'ok' && camera.status().details['picture'] === 'healthy',
     RECOVERY_MS,
   );
 
@@ -124,7 +124,7 @@ needs(
     await moving(camera);
     expect(camera.status()).toMatchObject({
       basis: { physical: true, simulated: false },
-      details: { input: 'ffmpeg', codec: 'compressed', transport: 'udp' },
+      details: { input: 'ffmpeg', codec: 'h264', transport: 'udp' },
     });
     expect(heardBytes()).toBeGreaterThan(10_000);
     expect((await camera.sample(AbortSignal.timeout(5000)))?.length).toBe(64);

@@ -14,6 +14,8 @@ import { Qmp, type QmpEvent } from './qmp.fixture.js';
 export interface GuestOptions {
   /** 512 unless told: enough for Node and ffmpeg. */
   readonly memoryMb?: number;
+  /** 1 unless told; each is a thread of QEMU. */
+  readonly processors?: number;
   /** `max` unless told: everything TCG has, RDRAND and RDSEED among it. */
   readonly cpu?: string;
   /** More for the kernel's command line. */
@@ -46,7 +48,7 @@ const SAVE_BYTES_PER_SECOND = 4 * 1024 ** 3;
 const running = new Set<Guest>();
 
 /**
- * For tests: boots a virtual machine with Debian's full kernel, emulated (TCG), with one processor and no network. Its root
+ * For tests: boots a virtual machine with Debian's full kernel, emulated (TCG), without network. Its root
  * is the host's, read-only, with memory laid over it: it has the host's programs and this source tree where the host has
  * them, and what it writes is gone with it.
  *
@@ -181,14 +183,14 @@ export class Guest {
 }
 
 function qemuArguments(options: GuestOptions, files: { kernel: string; initrd: string }): string[] {
-  const { memoryMb = 512, cpu = 'max', append = '', devices = [], hostRandom = true } = options;
-  const { share, savedState } = options;
+  const { memoryMb = 512, processors = 1, cpu = 'max', append = '', devices = [] } = options;
+  const { hostRandom = true, share, savedState } = options;
   const root = options.copied === undefined ? 'host' : 'copied';
   const shared = share === undefined ? [] : ['GUEST_SHARE=1'];
   const line = ['console=ttyS0 quiet panic=-1', `GUEST_ROOT=${root}`, ...shared, append].join(' ').trim();
   return [
-    '-accel tcg -smp 1 -nodefaults -display none -no-reboot -nic none -serial stdio'.split(' '),
-    ['-m', String(memoryMb), '-cpu', cpu],
+    '-accel tcg -nodefaults -display none -no-reboot -nic none -serial stdio'.split(' '),
+    ['-m', String(memoryMb), '-smp', String(processors), '-cpu', cpu],
     ['-kernel', files.kernel, '-initrd', files.initrd, '-append', line],
     ['-chardev', `socket,id=qmp,fd=${QMP_FD}`, '-mon', 'chardev=qmp,mode=control'],
     ['-device', 'virtio-serial-pci,id=ports', '-chardev', `socket,id=control,fd=${CONTROL_FD}`],

@@ -1,15 +1,20 @@
-import { Accumulator, wipe } from '@lamplighter/core';
+import { Accumulator, LamplighterError, wipe } from '@lamplighter/core';
 import { CloneWatch } from '../local/clone-watch.js';
 import { jitteredMs } from '../local/jitter.js';
 import { backOffMs } from '../local/retry.js';
 import type { ResumeStatus } from '../local/resume.js';
 import { OutgoingConnections } from '../wire/outgoing.js';
+import { openStream } from '../local/stream.js';
+import { egdOutlet } from '../outlets/egd/egd.js';
+import type { Outlet } from '../outlets/outlet.js';
+import { basisFromWords, NO_BASIS } from '../wire/basis.js';
 import { boot, type BootDoors, type BootReport } from './boot.js';
 import type { AgentConfig } from './config.js';
-import { type AgentReport, writeReport } from './report-file.js';
+import { writeReport } from './report-file.js';
 
 /** What the agent's root knows its inputs by. */
-const SOURCE = { resume: 254 } as const;
+const SOURCE = { resume: 254, client: 255 } as const;
+const STOP_DEADLINE_MS = 1_500;
 /** The longest wait for a relay that asks to be left alone: whatever it says, it is asked again some time. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 const MIN_BACK_OFF_MS = 2_000;
@@ -41,6 +46,10 @@ export class Agent {
   #waking = new AbortController();
   #running: Promise<void> | undefined;
   #failures = 0;
+  #last: BootReport | undefined;
+  readonly #socket: Outlet | undefined;
+  #settleReady: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
+  readonly #ready: Promise<void>;
 
   constructor(config: AgentConfig, options: AgentOptions) {
     const { environment, native, process, keeper } = options;
@@ -63,6 +72,20 @@ export class Agent {
       fetchBeacons: () => this.#waking.abort(),
       onResume: options.onResume,
     });
+    const { socket } = config;
+    this.#socket =
+      socket &&
+      egdOutlet({
+        ...socket,
+        name: 'egd',
+        listen: `unix:${socket.path}`,
+        folderMode: socket.folderMode === '0750' ? 0o750 : 0o700,
+        environment,
+      });
+    this.#ready = new Promise((resolve, reject) => {
+      this.#settleReady = { resolve, reject };
+    });
+    this.#ready.catch(() => undefined);
   }
 
   /**
@@ -71,10 +94,30 @@ export class Agent {
    * @throws LamplighterError as {@link boot}; nothing goes on then
    */
   async start(): Promise<BootReport> {
-    const first = await this.#boot(true);
-    this.#clones.start();
-    this.#running = this.#refreshFrom(first);
-    return first;
+    // First of all, so that programs that start meanwhile find somebody: what they ask waits for the first boot.
+    await this.#socket?.start(
+      {
+        stream: (label) => openStream(this.#clones.root, this.#options.environment, label),
+        readiness: () => ({
+          state: this.#accumulator.seeded ? 'ready' : 'starting',
+          basis: this.#last === undefined ? NO_BASIS : basisFromWords(this.#last.basis),
+        }),
+        ready: () => this.#ready,
+        hear: (bytes) => this.#accumulator.add(SOURCE.client, bytes),
+      },
+      this.#stopping.signal,
+    );
+    try {
+      const first = await this.#boot(true);
+      this.#settleReady.resolve();
+      this.#clones.start();
+      this.#running = this.#refreshFrom(first);
+      return first;
+    } catch (error) {
+      this.#settleReady.reject(error);
+      await this.#socket?.stop(0);
+      throw error;
+    }
   }
 
   /** Somebody says that this machine was cloned, restored or asleep: the five steps, now. */
@@ -84,8 +127,10 @@ export class Agent {
 
   /** Ends the wait or the refresh under way; resolves when everything is let go. Idempotent. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
     this.#clones.stop();
+    await this.#socket?.stop(STOP_DEADLINE_MS);
+    this.#stopping.abort();
+    this.#settleReady.reject(new LamplighterError('ERR_STOPPED', 'the agent is stopping'));
     await this.#running;
     if (this.#accumulator.seeded) await this.#options.keeper.foldRoot(this.#accumulator);
     this.#accumulator.destroy();
@@ -108,21 +153,15 @@ export class Agent {
 
   async #boot(isFirst: boolean): Promise<BootReport> {
     this.#waking = new AbortController();
-    const { requireHedge, environment, process } = this.#options;
+    const { requireHedge, environment } = this.#options;
     const report = await boot(
       this.#config,
       { ...this.#options, outgoing: this.#outgoing },
       { signal: this.#stopping.signal, isFirst, requireHedge, streams: (bytes) => this.#hear(bytes) },
     );
-    const written: AgentReport = {
-      version: 1,
-      pid: process.pid(),
-      at: new Date(Number(environment.realtimeNs() / 1_000_000n)).toISOString(),
-      resident: true,
-      last: report,
-    };
-    const unwritten = await writeReport(environment, this.#config.report, written);
+    const unwritten = await writeReport(environment, this.#config.report, { resident: true, last: report });
     if (unwritten !== undefined) this.#options.onFault(unwritten);
+    this.#last = report;
     this.#options.onReport(report);
     return report;
   }

@@ -36,6 +36,15 @@ export const agentConfig = z.strictObject({
   report: filePath
     .default('/run/lamplighter/agent.json')
     .describe('what was done last and when, for people and for `lamplighter agent resume`'),
+  socket: z
+    .strictObject({
+      path: filePath.default('/run/lamplighter/egd.sock').describe('in a folder of its own'),
+      folderMode: z.enum(['0700', '0750']).default('0750').describe('of the folder, if it has to be made'),
+      uids: z.array(z.int().min(0)).max(256).default([]).describe('who may ask; needs the native addon'),
+      gids: z.array(z.int().min(0)).max(256).default([]).describe('whose group may ask; needs the addon'),
+    })
+    .optional()
+    .describe('the EGD protocol for programs on this machine, from an agent that stays'),
   refreshMs: z
     .int()
     .min(1_000)
@@ -69,5 +78,6 @@ export async function loadAgentConfig(environment: Environment, path: string): P
     tls: resolveTls(folder, config.tls),
     state: resolve(folder, config.state),
     report: resolve(folder, config.report),
+    ...(config.socket && { socket: { ...config.socket, path: resolve(folder, config.socket.path) } }),
   };
 }

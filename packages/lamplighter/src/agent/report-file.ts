@@ -8,6 +8,8 @@ import type { BootReport } from './boot.js';
 export interface AgentReport {
   readonly version: 1;
   readonly pid: number;
+  /** Which process of that number: numbers come round again, and this one will be sent signals. */
+  readonly started: string;
   /** ISO 8601. */
   readonly at: string;
   /** Whether that process stays, and can be told to resume. */
@@ -19,13 +21,22 @@ const MAX_BYTES = 65_536;
 
 /**
  * Writes the report, readable by everybody: it says of this machine only what its logs say.
+ * @param resident - whether this process stays
  * @returns why not, if not; that stops nothing
  */
 export async function writeReport(
   environment: Environment,
   path: string,
-  report: AgentReport,
+  { resident, last }: Pick<AgentReport, 'resident' | 'last'>,
 ): Promise<LamplighterError | undefined> {
+  const report: AgentReport = {
+    version: 1,
+    pid: process.pid,
+    started: (await processStart(environment, process.pid)) ?? 'unknown',
+    at: new Date(Number(environment.realtimeNs() / 1_000_000n)).toISOString(),
+    resident,
+    last,
+  };
   try {
     await environment.fs.mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await replaceDurably(environment.fs, path, Buffer.from(`${JSON.stringify(report)}\n`), 0o644);
@@ -61,8 +72,24 @@ export async function residentAgent(environment: Environment, path: string): Pro
     throw absent(`${path} is not its report`);
   }
   const { pid, resident } = found;
+  const started: unknown = 'started' in found ? found.started : undefined;
   if (resident !== true || typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid < 2) {
     throw absent('the last one did its work once and ended');
   }
+  if (started !== (await processStart(environment, pid))) throw absent(`process ${pid} is over`);
   return pid;
+}
+
+/** Boot id and start time of a process, which together no other process ever has; undefined when there is no such process. */
+async function processStart(environment: Environment, pid: number): Promise<string | undefined> {
+  const boot = environment.bootId();
+  try {
+    const stat = await environment.fs.readFile(`/proc/${pid}/stat`, 'latin1');
+    // Behind the name, which stands in brackets and may hold any character: state is field 3, starttime field 22.
+    const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    if (startTime === undefined || !boot.supported) return undefined;
+    return `${Buffer.from(boot.value).toString('hex')}/${startTime}`;
+  } catch {
+    return undefined;
+  }
 }

@@ -85,14 +85,7 @@ async function run(flags: AgentFlags): Promise<void> {
       { ...doors, keeper, outgoing },
       { signal: untilStopped(), isFirst: true, requireHedge: flags.requireHedge === true },
     );
-    const at = new Date().toISOString();
-    const unwritten = await writeReport(environment, config.report, {
-      version: 1,
-      pid: process.pid,
-      at,
-      resident: false,
-      last: report,
-    });
+    const unwritten = await writeReport(environment, config.report, { resident: false, last: report });
     if (unwritten !== undefined) explain(unwritten);
     const exitCode = exitCodeOf(report, flags.strict === true);
     tell(report, exitCode);

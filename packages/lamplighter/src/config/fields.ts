@@ -1,3 +1,4 @@
+import { LamplighterError } from '@lamplighter/core';
 import { z } from 'zod';
 
 /** Fields that several entries of a configuration share. */
@@ -20,3 +21,17 @@ export const periodMs = (least: number, most: number): z.ZodInt => z.int().min(l
 export const port = z.int().min(0).max(65_535);
 
 export const filePath = z.string().min(1).max(4096);
+
+/**
+ * Makes a fault that a part's own parser finds a fault of the configuration.
+ * @param parse - throws LamplighterError
+ */
+export function refineBy(parse: () => unknown, context: z.RefinementCtx): void {
+  try {
+    parse();
+  } catch (error) {
+    if (!(error instanceof LamplighterError)) throw error;
+    const hint = error.hint === undefined ? '' : `; ${error.hint}`;
+    context.addIssue({ code: 'custom', message: `${error.message}${hint}` });
+  }
+}

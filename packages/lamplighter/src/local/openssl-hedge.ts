@@ -74,6 +74,13 @@ export class OpensslHedge {
     if (this.#environment.vmGeneration().supported) this.#watchLater();
   }
 
+  /** Reseeds once more if a source has said something for the first time that was not there at start. */
+  heard(): void {
+    if (this.#timers.has('reseed') && this.#lamplighter.status().sources.some(({ answers }) => answers > 0)) {
+      this.#reseed();
+    }
+  }
+
   /** The truth, now. */
   status(): HedgeStatus {
     return this.#status;

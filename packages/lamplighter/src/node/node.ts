@@ -136,8 +136,10 @@ export class Node {
         });
       }
       this.#admin = await startAdmin(admin, () => this.status());
-      for (const runner of sources.map((entry) => this.#newRunner(entry))) await this.#startSource(runner);
+      const runners = sources.map((entry) => this.#newRunner(entry));
+      // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
       for (const outlet of outlets.map((entry) => this.#newOutlet(entry))) await this.#startOutlet(outlet);
+      for (const runner of runners) await this.#startSource(runner);
       if (listen) this.#listening = await this.#listener?.listen(listen);
       this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {

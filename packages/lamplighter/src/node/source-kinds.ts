@@ -1,4 +1,3 @@
-import { LamplighterError } from '@lamplighter/core';
 import { z } from 'zod';
 import type { Role } from '../identity/roles.js';
 import type { TlsMaterial } from '../identity/tls-files.js';
@@ -7,6 +6,7 @@ import { beaconSource } from '../sources/beacon.js';
 import { parseCameraUrl } from '../sources/camera/camera-url.js';
 import { cameraSource } from '../sources/camera/camera.js';
 import { cpuSource } from '../sources/cpu.js';
+import { egdSource } from '../sources/egd.js';
 import { feedSource } from '../sources/feed.js';
 import { hwrngSource } from '../sources/hwrng.js';
 import { jitterSource } from '../sources/jitter/jitter.js';
@@ -14,12 +14,22 @@ import { mailboxSource } from '../sources/mailbox/mailbox.js';
 import { osSource } from '../sources/os.js';
 import { parseOrigin } from '../sources/process/origin.js';
 import { processSource } from '../sources/process/process.js';
+import {
+  checkedChain,
+  DRAND_CHAINS,
+  DRAND_RELAYS,
+  DRAND_SCHEMES,
+  type DrandChain,
+} from '../sources/public/chain.js';
+import { publicSource } from '../sources/public/public.js';
+import { parseRelayUrl } from '../sources/public/relay.js';
 import type { Source } from '../sources/source.js';
 import { timingSource } from '../sources/timing.js';
 import { tpmSource } from '../sources/tpm.js';
 import { whirlwindSource } from '../sources/whirlwind.js';
 import type { Upstream } from '../wire/client.js';
-import { entryName, httpsUrl, peer, periodMs } from '../config/fields.js';
+import { parseEgdAddress } from '../wire/egd-address.js';
+import { entryName, httpsUrl, peer, periodMs, refineBy } from '../config/fields.js';
 
 /** What a source may be given besides its own options. */
 export interface SourceFactory {
@@ -36,16 +46,10 @@ const entry = <K extends string, S extends z.ZodRawShape>(kind: K, shape: S) =>
     ...shape,
   });
 
-/** A fault that the source's own parser finds is a fault of the configuration. */
-function refineBy(parse: () => unknown, context: z.RefinementCtx): void {
-  try {
-    parse();
-  } catch (error) {
-    if (!(error instanceof LamplighterError)) throw error;
-    const hint = error.hint === undefined ? '' : `; ${error.hint}`;
-    context.addIssue({ code: 'custom', message: `${error.message}${hint}` });
-  }
-}
+const egdAddress = z
+  .string()
+  .max(300)
+  .superRefine((address, context) => refineBy(() => parseEgdAddress(address), context));
 
 const os = entry('os', { periodMs: periodMs(100, 3_600_000).default(1_000) });
 
@@ -144,13 +148,48 @@ const mailbox = entry('mailbox', {
   maxEntries: z.int().min(1).max(65_536).default(1_024).describe('names read in one look'),
 });
 
+const egd = entry('egd', {
+  address: egdAddress.describe('unix:/path or tcp:host:port of another EGD server'),
+  lengthBytes: z.int().min(1).max(255).default(32).describe('bytes asked for at a time'),
+  periodMs: periodMs(100, 86_400_000).default(60_000),
+});
+
+const drandChain = z.strictObject({
+  hash: z.string().max(64).describe('of the chain, hex'),
+  publicKey: z.string().max(192).describe('of the network, hex'),
+  scheme: z.enum(DRAND_SCHEMES),
+  times: z.strictObject({ genesisS: z.int().min(0), periodS: z.int().min(1) }).optional(),
+});
+
+const publicEntry = entry('public', {
+  relays: z
+    .array(
+      z
+        .string()
+        .max(2048)
+        .superRefine((url, context) => refineBy(() => parseRelayUrl(url), context)),
+    )
+    .min(1)
+    .max(16)
+    .default([...DRAND_RELAYS])
+    .describe('drand relays, asked in turn; http or https'),
+  chain: z
+    .union([z.enum(['default', 'quicknet']), drandChain])
+    .default('default')
+    .describe('a League of Entropy chain by name, or another by its hash and key'),
+  periodMs: periodMs(1_000, 86_400_000).default(60_000),
+  maxAgeMs: periodMs(10_000, 86_400_000).default(300_000).describe('an older round is a fault'),
+});
+
 /** The registry of sources. A new one is a line here and a case below. */
 export const sourceEntry = z.discriminatedUnion('kind', [
   camera,
   feed,
   beacon,
+  egd,
   mailbox,
   processEntry,
+  publicEntry,
   whirlwind,
   timing,
   jitter,
@@ -185,6 +224,10 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
       return tpmSource(entry, environment);
     case 'camera':
       return cameraSource(entry, environment);
+    case 'egd':
+      return egdSource(entry, environment);
+    case 'public':
+      return publicSource({ ...entry, chain: chainOf(entry.chain) }, environment);
     case 'mailbox':
       return mailboxSource(entry, environment);
     case 'process':
@@ -194,6 +237,12 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
     case 'beacon':
       return beaconSource({ ...entry, upstream: upstreamOf(entry, factory, ['relay']) }, environment);
   }
+}
+
+function chainOf(chain: z.output<typeof publicEntry>['chain']): DrandChain {
+  if (typeof chain === 'string') return DRAND_CHAINS[chain];
+  const { times, ...rest } = chain;
+  return checkedChain(times === undefined ? rest : { ...rest, times });
 }
 
 function upstreamOf(

@@ -38,7 +38,12 @@ export function basisToWords(basis: Basis): string[] {
 
 /** The basis in a header value; unknown words are ignored and a missing header earns nothing. */
 export function basisFromHeader(header: string | undefined): Basis {
-  const words = new Set((header ?? '').split(',').map((word) => word.trim().toLowerCase()));
+  return basisFromWords((header ?? '').split(',').map((word) => word.trim().toLowerCase()));
+}
+
+/** The basis in words; unknown ones are ignored. */
+export function basisFromWords(list: readonly string[]): Basis {
+  const words = new Set(list);
   return {
     simulated: words.has('simulated'),
     degraded: words.has('degraded'),

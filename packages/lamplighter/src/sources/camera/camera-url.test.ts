@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseCameraUrl, withoutSecrets } from './camera-url.js';
 
 describe('parseCameraUrl', () => {
-  it('takes the four kinds', () => {
+  it('takes the kinds there are', () => {
     expect(parseCameraUrl('http://cam.example/mjpg?fps=5')).toMatchObject({
       kind: 'http',
       authorization: undefined,
@@ -16,7 +16,23 @@ describe('parseCameraUrl', () => {
     expect(parseCameraUrl('/dev/video0')).toEqual({
       kind: 'device',
       path: '/dev/video0',
+      options: {},
       shown: '/dev/video0',
+    });
+    expect(parseCameraUrl('/dev/video0?format=mjpeg&fps=5')).toMatchObject({
+      path: '/dev/video0',
+      options: { inputFormat: 'mjpeg', framesPerSecond: 5 },
+    });
+    expect(parseCameraUrl('ffmpeg+https://u:p@cam/a.m3u8?key=1')).toEqual({
+      kind: 'stream',
+      url: 'https://u:p@cam/a.m3u8?key=1',
+      protocols: 'https,tls,tcp',
+      secrets: ['https://u:p@cam/a.m3u8?key=1', 'key=1', 'u:p'],
+      shown: 'https://***@cam/a.m3u8?***',
+    });
+    expect(parseCameraUrl('SRT://cam:9000?passphrase=sesame')).toMatchObject({
+      kind: 'stream',
+      shown: 'srt://cam:9000?***',
     });
     expect(parseCameraUrl('/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0').kind).toBe('device');
     expect(parseCameraUrl('file:///tmp/a%20b.mp4')).toMatchObject({ kind: 'file', path: '/tmp/a b.mp4' });
@@ -27,6 +43,8 @@ describe('parseCameraUrl', () => {
   it.each([
     '', '-i', '-f lavfi', 'concat:a|b', 'subfile,,start,0,end,9,,:/etc/passwd', 'concat:/etc/passwd', 'pipe:0', 'data:,x',
     'hls+http://x/', 'crypto:x', 'rtsps://x/', 'udp://@:1', 'http://', 'rtsp:///x', 'http://a b/', 'file://host/x',
+    'ffmpeg+file:///etc/passwd', 'ffmpeg+concat://x/', 'ffmpeg+ffmpeg+http://x/', 'constructor://x/', 'ffmpeg+pipe://x', 'ffmpeg+http://',
+    '/dev/video0?format=avi', '/dev/video0?size=1x1&list_formats=all', '/dev/sda?format=yuyv', '/dev/video0?/../sda',
     '/dev/sda', '/dev/../dev/mem', '/dev/video0/../sda', "rtsp://x/a\nfile '/etc/passwd'", 'x\0y', 'a'.repeat(2049), 'a:b.mp4',
   ])('refuses %.40j', (url) => {
     expect(() => parseCameraUrl(url)).toThrow(expect.objectContaining({ code: 'ERR_CONFIG' }));

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LamplighterError } from '@lamplighter/core';
+import { type DeviceOptions, parseDeviceOptions } from './device-options.js';
 
 /** Where the pictures come from, parsed. `shown` is the only form that may appear in a status, a log or an error. */
 export type CameraTarget =
@@ -20,7 +21,21 @@ export type CameraTarget =
       readonly secrets: readonly string[];
       readonly shown: string;
     }
-  | { readonly kind: 'device'; readonly path: string; readonly shown: string }
+  | {
+      readonly kind: 'stream';
+      /** As ffmpeg takes it: without `ffmpeg+`, with userinfo. */
+      readonly url: string;
+      /** What ffmpeg may open for it, as `-protocol_whitelist` takes it. */
+      readonly protocols: string;
+      readonly secrets: readonly string[];
+      readonly shown: string;
+    }
+  | {
+      readonly kind: 'device';
+      readonly path: string;
+      readonly options: DeviceOptions;
+      readonly shown: string;
+    }
   | { readonly kind: 'file'; readonly path: string; readonly shown: string };
 
 const MAX_URL_LENGTH = 2048;
@@ -28,14 +43,29 @@ const MAX_URL_LENGTH = 2048;
 const SCHEME = /^([^/:]*):/;
 /** by-id and by-path are udev's stable names for the same devices. */
 const VIDEO_DEVICE = /^\/dev\/(video\d{1,4}|v4l\/by-(id|path)\/[\w:.+-]+)$/;
-const HINT = 'use http(s)://…, rtsp://…, /dev/videoN, or the path of a video file';
+/**
+ * Streams that are handed to ffmpeg when a person says so, and what it may open for each. A playlist (HLS) that comes over
+ * HTTP may name other HTTP servers: that is why `ffmpeg+` must be written.
+ */
+const STREAM_PROTOCOLS: Readonly<Record<string, string>> = {
+  'ffmpeg+http': 'http,tcp',
+  'ffmpeg+https': 'https,tls,tcp',
+  'ffmpeg+tcp': 'tcp',
+  'ffmpeg+udp': 'udp',
+  srt: 'srt',
+  rtmp: 'rtmp,tcp',
+  rtmps: 'rtmps,tls,tcp',
+};
+const HINT =
+  'use http(s)://… (MJPEG), rtsp://…, /dev/videoN, the path of a video file, or for other streams ffmpeg+http(s)://…, srt://…, rtmp(s)://…';
 
 /**
  * Parses what a person wrote, and refuses what ffmpeg would understand in ways he did not mean: options (`-i`), protocols
- * that join or open other things (`concat:`, `subfile:`, `pipe:`), control characters. HTTP never reaches ffmpeg, so no
- * playlist can send it elsewhere.
+ * that join or open other things (`concat:`, `subfile:`, `pipe:`), control characters. HTTP reaches ffmpeg only as
+ * `ffmpeg+http`, so no playlist can send it elsewhere by surprise.
  *
- * @param text - http(s)://, rtsp://, /dev/videoN, a file: URL or a path; 1..2,048 characters
+ * @param text - http(s)://, rtsp://, ffmpeg+http(s)://, ffmpeg+tcp://, ffmpeg+udp://, srt://, rtmp(s)://, /dev/videoN
+ *   (with `?format=…&size=…&fps=…`), a file: URL or a path; 1..2,048 characters
  * @throws LamplighterError ERR_CONFIG; the text of the error holds no userinfo and no query
  */
 export function parseCameraUrl(text: string): CameraTarget {
@@ -48,7 +78,11 @@ export function parseCameraUrl(text: string): CameraTarget {
   const scheme = SCHEME.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined) return localTarget(path.resolve(text));
   if (scheme === 'file') return localTarget(pathOfFileUrl(text));
-  if (scheme === 'http' || scheme === 'https' || scheme === 'rtsp') return networkTarget(text, scheme);
+  if (scheme === 'http' || scheme === 'https') return httpTarget(networkUrl(text));
+  if (scheme === 'rtsp') return ffmpegTarget(networkUrl(text), undefined);
+  if (Object.hasOwn(STREAM_PROTOCOLS, scheme)) {
+    return ffmpegTarget(networkUrl(text.replace(/^ffmpeg\+/i, '')), STREAM_PROTOCOLS[scheme]);
+  }
   throw refused('has a protocol that is not allowed (a file name with a colon needs ./ before it)');
 }
 
@@ -60,8 +94,11 @@ export function withoutSecrets(text: string, secrets: readonly string[]): string
 
 function localTarget(absolutePath: string): CameraTarget {
   if (!absolutePath.startsWith('/dev/')) return { kind: 'file', path: absolutePath, shown: absolutePath };
-  if (!VIDEO_DEVICE.test(absolutePath)) throw refused('is a device, but not a video device');
-  return { kind: 'device', path: absolutePath, shown: absolutePath };
+  const [, device = '', query = ''] = /^([^?]*)\??(.*)$/.exec(absolutePath) ?? [];
+  if (!VIDEO_DEVICE.test(device)) throw refused('is a device, but not a video device');
+  const options = parseDeviceOptions(query);
+  if (typeof options === 'string') throw refused(options);
+  return { kind: 'device', path: device, options, shown: absolutePath };
 }
 
 function pathOfFileUrl(text: string): string {
@@ -72,7 +109,7 @@ function pathOfFileUrl(text: string): string {
   }
 }
 
-function networkTarget(text: string, scheme: 'http' | 'https' | 'rtsp'): CameraTarget {
+function networkUrl(text: string): URL {
   let url: URL;
   try {
     url = new URL(text);
@@ -82,13 +119,20 @@ function networkTarget(text: string, scheme: 'http' | 'https' | 'rtsp'): CameraT
   }
   if (url.hostname === '') throw refused('names no host');
   url.hash = '';
-  const shown = shownUrl(url);
-  if (scheme === 'rtsp') return { kind: 'rtsp', url: url.href, secrets: secretsOf(url), shown };
+  return url;
+}
 
+function httpTarget(url: URL): CameraTarget {
+  const shown = shownUrl(url);
   const authorization = basicAuthorization(url);
   url.username = '';
   url.password = '';
   return { kind: 'http', url, authorization, shown };
+}
+
+function ffmpegTarget(url: URL, protocols: string | undefined): CameraTarget {
+  const target = { url: url.href, secrets: secretsOf(url), shown: shownUrl(url) };
+  return protocols === undefined ? { kind: 'rtsp', ...target } : { kind: 'stream', protocols, ...target };
 }
 
 /** Many cameras take their password in the query, so that is hidden too. */

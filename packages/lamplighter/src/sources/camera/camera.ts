@@ -1,5 +1,5 @@
 import type { Environment } from '../../local/environment.js';
-import { keepTrying } from '../../local/retry.js';
+import { type ENDED, keepTrying } from '../../local/retry.js';
 import type { Basis } from '../../wire/basis.js';
 import { reasonOf } from '../../wire/reason.js';
 import type { Reason, SourceReport, SourceState } from '../../wire/status.js';
@@ -7,9 +7,10 @@ import type { Source, SourceSink } from '../source.js';
 import { type CameraTarget, parseCameraUrl } from './camera-url.js';
 import { Decoder } from './decoder.js';
 import { ffmpegInput } from './ffmpeg.js';
-import type { CameraInput, CameraListener } from './input.js';
+import type { CameraCalibration } from './health/calibration.js';
+import { AGAIN, type CameraInput, type CameraListener } from './input.js';
 import { mjpegHttpInput } from './mjpeg-http.js';
-import { type PictureHistory, type PictureVerdict, beginHistory, judge, seePreview } from './moving.js';
+import { type PictureVerdict, PictureWatch } from './picture-watch.js';
 import type { Preview } from './preview.js';
 import { Rate } from './rate.js';
 import { Sampler } from '../sampler.js';
@@ -19,16 +20,18 @@ import { StallWatch } from './stall-watch.js';
 export interface CameraOptions {
   readonly name: string;
   /**
-   * http(s)://… (MJPEG), rtsp://…, /dev/videoN, or a file as path or file: URL. Userinfo is used (HTTP: Basic) and never
-   * shown, nor is it in a process argument.
+   * http(s)://… (MJPEG), rtsp://…, /dev/videoN, a file as path or file: URL, or another stream that is handed to ffmpeg; see
+   * camera-url.ts. Userinfo is used (HTTP: Basic) and never shown, nor is it in a process argument.
    */
   readonly url: string;
   /** Video that is silent for so long has stalled, ms, 500..60,000; default 3,000. */
   readonly stallMs?: number;
   /** The largest JPEG taken from an HTTP stream, bytes, 1 KiB..64 MiB; default 8 MiB. */
   readonly maxFrameBytes?: number;
-  /** Pictures looked at for health, per second, 0.5..10; default 2. */
-  readonly previewPerSecond?: number;
+  /** JPEGs of an HTTP stream looked at for health, per second at most, 2..10; default 4. */
+  readonly picturesPerSecond?: number;
+  /** What `lamplighter camera calibrate` learned of this camera. */
+  readonly calibration?: CameraCalibration;
   /** What the camera films is simulated: it earns no credit. */
   readonly simulated?: boolean;
 }
@@ -37,7 +40,7 @@ export interface CameraOptions {
 export interface CameraSource extends Source {
   readonly kind: 'camera';
   readonly position: 'outside';
-  /** The last preview, if there was one. Not to be changed. */
+  /** What the camera saw last, small and averaged; made anew at each call. */
   latestPreview(): Preview | undefined;
 }
 
@@ -49,7 +52,7 @@ const HEALTHY_AFTER_MS = 20_000;
 /**
  * A camera as a noise source: every byte of its video is heard, whatever it shows.
  *
- * Pixels are decoded in another process, only to see whether the picture moves; that decides what the camera's bytes are
+ * Pixels are decoded in another process, only to test what the camera sees; that decides what the camera's bytes are
  * worth (basis, state), never whether they are mixed.
  * @throws LamplighterError ERR_CONFIG when the url is not one of the kinds above
  * @throws RangeError when a number is out of its range
@@ -71,34 +74,36 @@ class Camera implements CameraSource {
   readonly #stopping = new AbortController();
   readonly #sampler = new Sampler();
   readonly #rate = new Rate();
+  readonly #pictures: PictureWatch;
   #running: Promise<unknown> | undefined;
   #end: 'ended' | 'stopped' | undefined;
+  /** When the video came to its end: what is said of it afterwards is what was true then. */
+  #endedMs: number | undefined;
   #fault: Reason | undefined;
-  #history: PictureHistory | undefined;
-  #preview: Preview | undefined;
   /** Never taken back: what was heard stays in the pools. */
   #simulatedByPeer = false;
+  #heardOnce = false;
   #attempts = 0;
   #frames = 0;
   #bytes = 0;
 
   constructor(options: CameraOptions, environment: Environment) {
-    const { stallMs = 3_000, maxFrameBytes = 8 * 1024 * 1024, previewPerSecond = 2 } = options;
+    const { stallMs = 3_000, maxFrameBytes = 8 * 1024 * 1024, picturesPerSecond = 4 } = options;
     checkRange('stallMs', stallMs, 500, 60_000);
     checkRange('maxFrameBytes', maxFrameBytes, 1024, 64 * 1024 * 1024);
-    checkRange('previewPerSecond', previewPerSecond, 0.5, 10);
+    checkRange('picturesPerSecond', picturesPerSecond, 2, 10);
     this.name = options.name;
     this.#environment = environment;
     this.#stallMs = stallMs;
     this.#target = parseCameraUrl(options.url);
+    this.#pictures = new PictureWatch(options.calibration);
     // A recording is nobody's live noise: whoever has the file has every byte of it.
     this.#simulatedByOption = options.simulated === true || this.#target.kind === 'file';
     if (this.#target.kind === 'http') {
-      const onPreview = (preview: Preview) => this.#see(preview);
-      this.#decoder = new Decoder({ previewPerSecond, onPreview }, environment);
+      this.#decoder = new Decoder({ picturesPerSecond }, environment);
       this.#input = mjpegHttpInput(this.#target, { maxFrameBytes, decoder: this.#decoder }, environment);
     } else {
-      this.#input = ffmpegInput(this.#target, { previewPerSecond, stallMs }, environment);
+      this.#input = ffmpegInput(this.#target, { stallMs }, environment);
     }
   }
 
@@ -111,13 +116,17 @@ class Camera implements CameraSource {
     const video = keepTrying((running) => this.#attempt(sink, running), {
       environment: this.#environment,
       signal: stopping,
-      onFault: (error) => (this.#fault = reasonOf(error)),
+      onFault: (error) => {
+        this.#fault = reasonOf(error);
+        this.#pictures.gone(this.#nowMs());
+      },
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
       healthyAfterMs: HEALTHY_AFTER_MS,
     }).finally(() => {
       signal.removeEventListener('abort', stop);
       this.#end = stopping.aborted ? 'stopped' : 'ended';
+      this.#endedMs = this.#nowMs();
       this.#sampler.end();
     });
     this.#running = Promise.all([video, this.#decoder?.run(stopping)]);
@@ -129,16 +138,16 @@ class Camera implements CameraSource {
   }
 
   latestPreview(): Preview | undefined {
-    return this.#preview;
+    return this.#pictures.preview();
   }
 
   status(): SourceReport {
-    const verdict = this.#history === undefined ? 'unknown' : judge(this.#history, this.#nowMs());
-    const { state, reason } = this.#condition(verdict);
+    const pictures = this.#pictures.judge(this.#endedMs ?? this.#nowMs(), this.#input.pictureWithinMs());
+    const { state, reason } = this.#condition(pictures);
     const simulated = this.#simulatedByOption || this.#simulatedByPeer;
-    const physical = state === 'ok' && verdict === 'moving' && !simulated;
-    const basis: Basis = { simulated, degraded: false, physical };
-    return { state, ...(reason === undefined ? {} : { reason }), basis, details: this.#details(verdict) };
+    const physical = state === 'ok' && pictures.verdict === 'healthy' && !simulated;
+    const basis: Basis = { simulated, degraded: state === 'degraded', physical };
+    return { state, ...(reason === undefined ? {} : { reason }), basis, details: this.#details(pictures) };
   }
 
   async stop(): Promise<void> {
@@ -152,7 +161,14 @@ class Camera implements CameraSource {
     this.#stopping.abort();
   }
 
-  async #attempt(sink: SourceSink, signal: AbortSignal): Promise<'ended'> {
+  async #attempt(sink: SourceSink, signal: AbortSignal): Promise<typeof ENDED> {
+    for (;;) {
+      const end = await this.#attemptOnce(sink, signal);
+      if (end !== AGAIN) return end;
+    }
+  }
+
+  async #attemptOnce(sink: SourceSink, signal: AbortSignal): Promise<typeof ENDED | typeof AGAIN> {
     this.#attempts += 1;
     const watch = new StallWatch(
       { stallMs: this.#stallMs, startMs: Math.max(this.#stallMs, this.#input.startMs) },
@@ -169,15 +185,12 @@ class Camera implements CameraSource {
   }
 
   #listener(sink: SourceSink, watch: StallWatch): CameraListener {
-    let first = true;
     return {
       heard: (bytes) => {
         watch.heard();
-        if (first) {
-          first = false;
-          this.#fault = undefined;
-          this.#history = beginHistory(this.#nowMs(), this.#history);
-        }
+        this.#fault = undefined;
+        this.#heardOnce = true;
+        this.#pictures.heard(this.#nowMs());
         this.#bytes += bytes.length;
         this.#sampler.hear(bytes);
         sink.hear(bytes);
@@ -186,41 +199,41 @@ class Camera implements CameraSource {
         this.#frames += count;
         this.#rate.add(count, this.#nowMs());
       },
-      preview: (preview) => this.#see(preview),
+      picture: (picture) => {
+        this.#pictures.see(picture, picture.arrivedMs);
+        picture.luma.fill(0);
+      },
       simulated: () => {
         this.#simulatedByPeer = true;
       },
     };
   }
 
-  #see(preview: Preview): void {
-    this.#preview = preview;
-    if (this.#history !== undefined) this.#history = seePreview(this.#history, preview, this.#nowMs());
-  }
-
-  #condition(verdict: PictureVerdict): { state: SourceState; reason?: Reason } {
+  #condition({ verdict, reason }: PictureVerdict): { state: SourceState; reason?: Reason } {
     if (this.#end !== undefined) return { state: this.#end };
     if (this.#stopping.signal.aborted) return { state: 'stopped' };
     if (this.#fault !== undefined) return { state: 'failed', reason: this.#fault };
-    if (verdict === 'frozen') return { state: 'degraded', reason: FROZEN };
-    if (verdict === 'not-decodable') return { state: 'degraded', reason: NOT_DECODABLE };
-    return { state: this.#history === undefined ? 'starting' : 'ok' };
+    if (!this.#heardOnce) return { state: 'starting' };
+    if (verdict === 'healthy' || verdict === 'unknown') return { state: 'ok' };
+    return reason === undefined ? { state: 'degraded' } : { state: 'degraded', reason };
   }
 
-  #details(verdict: PictureVerdict): SourceReport['details'] {
+  #details({ verdict, faults, numbers }: PictureVerdict): SourceReport['details'] {
     const decoder = this.#decoder?.counts;
     return {
       input: this.#input.kind,
-      codec: this.#input.codec,
       url: this.#target.shown,
       picture: verdict,
+      faults: faults.join(','),
       frames: this.#frames,
       framesPerSecond: this.#rate.perSecond(this.#nowMs()),
       bytes: this.#bytes,
       restarts: Math.max(0, this.#attempts - 1),
-      skippedPreviews: decoder?.skipped ?? 0,
+      skippedPictures: decoder?.skipped ?? 0,
       decoderRestarts: decoder?.restarts ?? 0,
+      history: this.#pictures.history(this.#nowMs()),
       ...this.#input.details(),
+      ...Object.fromEntries(MAIN_NUMBERS.map((name) => [name, numbers[name] ?? 0])),
     };
   }
 
@@ -229,17 +242,17 @@ class Camera implements CameraSource {
   }
 }
 
-const FROZEN: Reason = {
-  code: 'ERR_CAMERA_FROZEN',
-  message: 'the picture does not change',
-  hint: 'look through the camera: is it covered, dark, or showing a still picture',
-};
-
-const NOT_DECODABLE: Reason = {
-  code: 'ERR_CAMERA_NOT_DECODABLE',
-  message: 'the video comes in but holds no decodable picture',
-  hint: 'open the stream in a player; choose plain 8-bit video in the camera',
-};
+/** What a status shows of the numbers of the health tests; `lamplighter camera probe` shows all. */
+const MAIN_NUMBERS = [
+  'meanLuma',
+  'clippedHighShare',
+  'livingShare',
+  'residualRms',
+  'noisyShare',
+  'noiseBits',
+  'replayBestZ',
+  'picturesPerSecond',
+];
 
 function checkRange(name: string, value: number, least: number, most: number): void {
   if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);

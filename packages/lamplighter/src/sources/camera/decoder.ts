@@ -5,23 +5,33 @@ import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import { keepTrying } from '../../local/retry.js';
 import { childOver } from './child.js';
-import { MAX_JPEG_BYTES, NOT_DECODABLE, PICTURE } from './decoder-protocol.js';
-import { PREVIEW_BYTES, type Preview, previewOf } from './preview.js';
+import { MAX_JPEG_BYTES, NOT_DECODABLE, PICTURE, PICTURE_HEADER_BYTES } from './decoder-protocol.js';
+import { HEALTH_HEIGHT, HEALTH_WIDTH } from './health/picture.js';
+import type { SeenPicture } from './input.js';
+import { sandboxFor } from './sandbox.js';
 
 /** A frame that takes longer than this hangs the decoder. */
 const HANG_MS = 5_000;
-/** The decoder rests at least twice as long as it worked: a third of one core, however large the pictures are. */
+/**
+ * The decoder rests at least twice as long as it works: a third of one core. Only where that would make it less than two
+ * pictures a second it rests as long as it works: a 1080p JPEG takes it a quarter of a second.
+ */
 const REST_FACTOR = 2;
+const LEAST_REST_FACTOR = 1;
+const SLOWEST_PERIOD_MS = 500;
+/** Of its own, beside what its runtime reserves without using it. */
+const DATA_BYTES = 1024 * 1024 * 1024;
 
 /** A frame that is with the child. */
 interface Work {
   readonly startedMs: number;
+  readonly onPicture: (picture: SeenPicture) => void;
   readonly limit: { cancel(): void };
 }
 
 /** Counters of a decoder, for the status. */
 export interface DecoderCounts {
-  /** Previews that were due while the decoder was busy or away. */
+  /** Pictures that were due while the decoder was busy or away. */
   readonly skipped: number;
   /** Frames it answered it cannot decode. */
   readonly undecodable: number;
@@ -30,33 +40,34 @@ export interface DecoderCounts {
 }
 
 /**
- * Turns some of the JPEGs it is offered into previews, in a process of its own: whatever a picture does to a decoder, it does
+ * Turns some of the JPEGs it is offered into pictures, in a process of its own: whatever a picture does to a decoder, it does
  * it there. The process is given a frame only when idle, is killed when it hangs or answers badly, comes back with
  * back-off, and exits when this process does, however that happens.
  */
 export class Decoder {
   readonly #environment: Environment;
   readonly #periodMs: number;
-  readonly #onPreview: (preview: Preview) => void;
   #child: ChildProcess | undefined;
   #work: Work | undefined;
   #nextMs = -Infinity;
-  readonly #answer = new Uint8Array(1 + PREVIEW_BYTES);
+  readonly #answer = Buffer.allocUnsafeSlow(PICTURE_HEADER_BYTES + HEALTH_WIDTH * HEALTH_HEIGHT);
   #answerLength = 0;
+  #sandbox = '';
   readonly #counts = { skipped: 0, undecodable: 0, restarts: 0 };
 
-  /** @param options - `previewPerSecond`: > 0; `onPreview`: gets each preview, its own to keep */
-  constructor(
-    options: { readonly previewPerSecond: number; readonly onPreview: (preview: Preview) => void },
-    environment: Environment,
-  ) {
+  /** @param options - `picturesPerSecond`: at most, > 0 */
+  constructor(options: { readonly picturesPerSecond: number }, environment: Environment) {
     this.#environment = environment;
-    this.#periodMs = 1000 / options.previewPerSecond;
-    this.#onPreview = options.onPreview;
+    this.#periodMs = 1000 / options.picturesPerSecond;
   }
 
   get counts(): DecoderCounts {
     return { ...this.#counts };
+  }
+
+  /** What its process may still do, in words; empty before the first one. */
+  get sandbox(): string {
+    return this.#sandbox;
   }
 
   /** Keeps a child at hand until the signal fires; resolves when the last one is gone. */
@@ -69,10 +80,11 @@ export class Decoder {
   }
 
   /**
-   * Offers a whole JPEG. It is copied if a preview is due and the child is idle, and ignored otherwise.
+   * Offers a whole JPEG. It is copied if a picture is due and the child is idle, and ignored otherwise.
    * @param jpeg - the caller may wipe it at once
+   * @param onPicture - gets what becomes of it, if anything, with the time of this call
    */
-  offer(jpeg: Uint8Array): void {
+  offer(jpeg: Uint8Array, onPicture: (picture: SeenPicture) => void): void {
     const nowMs = this.#nowMs();
     if (nowMs < this.#nextMs || jpeg.length > MAX_JPEG_BYTES) return;
     this.#nextMs = nowMs + this.#periodMs;
@@ -82,7 +94,7 @@ export class Decoder {
       return;
     }
     const hang = () => child.kill('SIGKILL');
-    this.#work = { startedMs: nowMs, limit: this.#environment.timers.after(HANG_MS, hang) };
+    this.#work = { startedMs: nowMs, onPicture, limit: this.#environment.timers.after(HANG_MS, hang) };
     const message = Buffer.allocUnsafeSlow(4 + jpeg.length);
     message.writeUInt32BE(jpeg.length);
     message.set(jpeg, 4);
@@ -90,7 +102,17 @@ export class Decoder {
   }
 
   async #runChild(signal: AbortSignal): Promise<void> {
-    const child = this.#environment.spawn(process.execPath, ['--max-old-space-size=256', decoderScript()], {
+    const program = ['--max-old-space-size=256', decoderScript()];
+    const needs = { network: false, dataBytes: DATA_BYTES, ownFiles: true };
+    const sandbox = await sandboxFor(needs, this.#environment);
+    signal.throwIfAborted();
+    // Without setpriv this process is all that limits it; it still ends with us, at the end of its stdin.
+    const [command, args] =
+      sandbox === undefined
+        ? [process.execPath, program]
+        : [sandbox.command, [...sandbox.prefix, process.execPath, ...program]];
+    this.#sandbox = sandbox?.words ?? 'a process of its own, no more: setpriv is missing';
+    const child = this.#environment.spawn(command, args, {
       cwd: '/',
       env: {},
       stdio: ['pipe', 'pipe', 'ignore'],
@@ -124,15 +146,24 @@ export class Decoder {
     } else if (kind !== PICTURE) {
       child.kill('SIGKILL');
     } else if (this.#answerLength === this.#answer.length) {
-      const preview = previewOf(this.#answer.slice(1));
+      const picture: SeenPicture = {
+        luma: Uint8Array.from(this.#answer.subarray(PICTURE_HEADER_BYTES)),
+        sourceWidth: this.#answer.readUInt16BE(1),
+        sourceHeight: this.#answer.readUInt16BE(3),
+        arrivedMs: work.startedMs,
+        mediaMs: undefined,
+      };
+      this.#answer.fill(0);
       this.#finish(work);
-      this.#onPreview(preview);
+      work.onPicture(picture);
     }
   }
 
   #finish(work: Work): void {
-    const nowMs = this.#nowMs();
-    this.#nextMs = Math.max(this.#nextMs, nowMs + REST_FACTOR * (nowMs - work.startedMs));
+    const workedMs = this.#nowMs() - work.startedMs;
+    const restedMs = workedMs * (1 + REST_FACTOR);
+    const periodMs = Math.min(restedMs, Math.max(SLOWEST_PERIOD_MS, workedMs * (1 + LEAST_REST_FACTOR)));
+    this.#nextMs = Math.max(this.#nextMs, work.startedMs + periodMs);
     work.limit.cancel();
     this.#work = undefined;
     this.#answerLength = 0;

@@ -1,211 +1,125 @@
-import { constants } from 'node:fs';
-import path from 'node:path';
-import type { Readable } from 'node:stream';
-import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
-import { ENDED } from '../../local/retry.js';
-import { withoutSecrets } from './camera-url.js';
-import { childOver } from './child.js';
-import {
-  type FfmpegTarget,
-  PREVIEW_DESCRIPTOR,
-  PROGRESS_DESCRIPTOR,
-  type RtspTransport,
-  ffmpegArguments,
-} from './ffmpeg-arguments.js';
-import type { CameraInput, CameraListener } from './input.js';
-import { PreviewCutter } from './preview.js';
+import type { ENDED } from '../../local/retry.js';
+import { type FfmpegTarget, type RtspTransport } from './ffmpeg-arguments.js';
+import { runFfmpeg } from './ffmpeg-child.js';
+import { AGAIN, type CameraInput, type CameraListener } from './input.js';
+
+/** How video is read through ffmpeg. */
+export interface FfmpegInputOptions {
+  /** The silence after which an attempt will be ended, ms. */
+  readonly stallMs: number;
+  /** Files only: as fast as they can be read. */
+  readonly fullSpeed?: boolean;
+  /** Files only: so many seconds of their own time. */
+  readonly seconds?: number;
+}
 
 /** ffmpeg looks at a stream for up to 5 s before it passes on the first byte. */
 const START_MS = 10_000;
-const MAX_COMPLAINT_BYTES = 2048;
-const MAX_COMPLAINT_SHOWN = 200;
-const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
+/** Every frame of 1080p is decoded; of anything larger only key frames: 4K30 takes 1.4 cores, its key frames 0.06. */
+const MAX_PIXELS_DECODED = 1920 * 1080;
+/** Nothing but key frames: there is nothing to leave out. */
+const INTRA_CODECS = new Set(['rawvideo', 'mjpeg']);
+/** From key frames back to all of them at most so often: a stream that changes its size all the time stays cheap. */
+const FULL_AGAIN_MS = 60_000;
+/** Video without one decodable picture for so long is not decodable. */
+const PICTURE_WITHIN_MS = 3_500;
+/** Cameras send a key frame every 10 s or more often. */
+const KEY_FRAME_WITHIN_MS = 22_000;
 
 /**
- * RTSP, V4L2 and video files through an ffmpeg child process.
+ * RTSP, V4L2, other streams and video files through an ffmpeg child process.
  *
  * Every chunk of bitstream that comes out of the pipe is heard as one event, at once: the accumulator hashes what is
  * longer than an event anyway, nothing waits for a timer, and nothing is left over when the child dies.
  *
- * The child is started by `setpriv --pdeathsig KILL`: the kernel ends it with us, even when we are killed.
- * @param options - `previewPerSecond`: > 0; `stallMs`: the silence after which the attempt will be ended
+ * Which frames are decoded for health is decided by their size, which only the stream itself tells: where it turns out to be
+ * on the other side of 1080p the child is started anew. That is remembered, so it costs a live camera one connection.
  */
 export function ffmpegInput(
   target: FfmpegTarget,
-  options: { readonly previewPerSecond: number; readonly stallMs: number },
+  options: FfmpegInputOptions,
   environment: Environment,
 ): CameraInput {
   // Over TCP nothing is lost on the way, but some servers only speak UDP. Which one is in use stands in the status.
   let transport: RtspTransport = 'tcp';
-  return {
-    kind: 'ffmpeg',
-    codec: target.kind === 'device' ? 'as-captured' : 'compressed',
-    startMs: START_MS,
-    details: () => (target.kind === 'rtsp' ? { transport } : {}),
-    async attempt(listener, signal) {
-      const tried = transport;
-      let heard = false;
-      const noting: CameraListener = {
-        ...listener,
-        heard(bytes) {
-          heard = true;
-          listener.heard(bytes);
+  let keyFramesOnly = false;
+  let fullAgainMs = -Infinity;
+  let codec = 'unknown';
+  let sandbox = '';
+
+  /** Whether frames of this size must be decoded in the other way, and may. */
+  function belongsElsewhere(widthPx: number, heightPx: number, pictures: number): boolean {
+    const large = widthPx * heightPx > MAX_PIXELS_DECODED;
+    if (large === keyFramesOnly || INTRA_CODECS.has(codec)) return false;
+    // A file begins at its beginning again: that is right once, before anything of it was seen.
+    if (target.kind === 'file') return pictures === 0;
+    return large || nowMs(environment) >= fullAgainMs;
+  }
+
+  async function attempt(
+    listener: CameraListener,
+    signal: AbortSignal,
+  ): Promise<typeof ENDED | typeof AGAIN> {
+    const tried = transport;
+    const switching = new AbortController();
+    let heard = false;
+    let pictures = 0;
+    const look = (widthPx: number, heightPx: number): void => {
+      if (switching.signal.aborted || !belongsElsewhere(widthPx, heightPx, pictures)) return;
+      keyFramesOnly = !keyFramesOnly;
+      fullAgainMs = nowMs(environment) + FULL_AGAIN_MS;
+      switching.abort();
+    };
+    const noting: CameraListener = {
+      ...listener,
+      heard(bytes) {
+        heard = true;
+        listener.heard(bytes);
+      },
+      picture(picture) {
+        look(picture.sourceWidth, picture.sourceHeight);
+        if (switching.signal.aborted) return;
+        pictures += 1;
+        listener.picture(picture);
+      },
+    };
+    try {
+      const run = {
+        ...options,
+        transport,
+        keyFramesOnly,
+        listener: noting,
+        signal: AbortSignal.any([signal, switching.signal]),
+        onSandbox: (words: string) => (sandbox = words),
+        onStream: (stream: { codec: string; widthPx: number; heightPx: number }) => {
+          codec = stream.codec;
+          look(stream.widthPx, stream.heightPx);
         },
       };
-      try {
-        return await runFfmpeg(target, { ...options, transport, listener: noting, signal }, environment);
-      } finally {
-        if (!heard) transport = tried === 'tcp' ? 'udp' : 'tcp';
-      }
-    },
-  };
-}
-
-async function runFfmpeg(
-  target: FfmpegTarget,
-  options: {
-    readonly previewPerSecond: number;
-    readonly stallMs: number;
-    readonly transport: RtspTransport;
-    readonly listener: CameraListener;
-    readonly signal: AbortSignal;
-  },
-  environment: Environment,
-): Promise<typeof ENDED> {
-  const { listener, signal } = options;
-  const searchPath = process.env['PATH'] ?? DEFAULT_PATH;
-  const ffmpeg = await findFfmpeg(searchPath, environment);
-  const setpriv = await findSetpriv(searchPath, environment);
-  if (target.kind !== 'rtsp') await checkReadable(target, environment);
-  signal.throwIfAborted();
-
-  const { args, script } = ffmpegArguments(target, options);
-  const child = environment.spawn(setpriv, ['--pdeathsig', 'KILL', '--no-new-privs', ffmpeg, ...args], {
-    cwd: '/',
-    env: { PATH: searchPath },
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
-    // A session of its own: Ctrl-C in the terminal is for us, and we end the child.
-    detached: true,
-  });
-  const over = childOver(child, signal);
-  const { stdin, stdout, stderr } = child;
-  stdin?.end(script);
-
-  let heardBytes = 0;
-  stdout?.on('data', (chunk: Buffer) => {
-    environment.arrivals.note();
-    heardBytes += chunk.length;
-    listener.heard(chunk);
-    // The kernel's pipe buffers are out of reach; this one is ours.
-    chunk.fill(0);
-  });
-  const cutter = new PreviewCutter();
-  readable(child.stdio[PREVIEW_DESCRIPTOR])?.on('data', (chunk: Buffer) => {
-    const preview = cutter.push(chunk);
-    if (preview !== undefined) listener.preview(preview);
-  });
-  const countFrames = frameCounter((count) => listener.frames(count));
-  readable(child.stdio[PROGRESS_DESCRIPTOR])?.on('data', countFrames);
-  let complaint = '';
-  stderr?.on('data', (chunk: Buffer) => {
-    complaint = `${complaint}${chunk.toString('latin1')}`.slice(-MAX_COMPLAINT_BYTES);
-  });
-
-  const how = await over;
-  const said = shownComplaint(complaint, target);
-  if (how !== 'code 0') {
-    const message = `ffmpeg ended (${how}) on ${target.shown}${said === '' ? '' : `: ${said}`}`;
-    throw new LamplighterError('ERR_CHILD_EXITED', message);
-  }
-  if (heardBytes === 0) {
-    throw new LamplighterError('ERR_CAMERA_FORMAT', `ffmpeg found no video in ${target.shown}`);
-  }
-  if (target.kind === 'file') return ENDED;
-  throw new LamplighterError('ERR_CAMERA_GONE', `${target.shown} ended the stream`);
-}
-
-async function findFfmpeg(searchPath: string, environment: Environment): Promise<string> {
-  const found = await findProgram('ffmpeg', searchPath, environment);
-  if (found !== undefined) return found;
-  throw new LamplighterError('ERR_FFMPEG_MISSING', 'ffmpeg is not installed', {
-    hint: 'apt-get install ffmpeg (5.1 or later)',
-  });
-}
-
-async function findSetpriv(searchPath: string, environment: Environment): Promise<string> {
-  const found = await findProgram('setpriv', searchPath, environment);
-  if (found !== undefined) return found;
-  throw new LamplighterError(
-    'ERR_CHILD_FAILED',
-    'setpriv is not installed, and without it ffmpeg could outlive us',
-    {
-      hint: 'apt-get install util-linux',
-    },
-  );
-}
-
-async function findProgram(
-  name: string,
-  searchPath: string,
-  environment: Environment,
-): Promise<string | undefined> {
-  for (const folder of searchPath.split(path.delimiter)) {
-    if (!path.isAbsolute(folder)) continue;
-    const program = path.join(folder, name);
-    if (await mayUse(program, constants.X_OK, environment)) return program;
-  }
-  return undefined;
-}
-
-async function checkReadable(
-  target: { readonly path: string; readonly shown: string },
-  environment: Environment,
-): Promise<void> {
-  if (await mayUse(target.path, constants.R_OK, environment)) return;
-  throw new LamplighterError('ERR_CAMERA_GONE', `${target.shown} is not there or cannot be read`, {
-    hint: 'check the path, and that this user may read it (video devices: the group "video")',
-  });
-}
-
-async function mayUse(file: string, mode: number, environment: Environment): Promise<boolean> {
-  try {
-    await environment.fs.access(file, mode);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Reads `frame=N` lines of ffmpeg's progress report; what is not one is passed over. Memory: one line. */
-function frameCounter(onFrames: (count: number) => void): (chunk: Buffer) => void {
-  let rest = '';
-  let total = 0;
-  return (chunk) => {
-    const lines = `${rest}${chunk.toString('latin1')}`.split('\n');
-    rest = (lines.pop() ?? '').slice(-64);
-    for (const line of lines) {
-      const frame = Number(/^frame=\s*(\d{1,12})$/.exec(line)?.[1] ?? 0);
-      if (frame > total) {
-        onFrames(frame - total);
-        total = frame;
-      }
+      return await runFfmpeg(target, run, environment);
+    } catch (error) {
+      if (switching.signal.aborted && !signal.aborted) return AGAIN;
+      throw error;
+    } finally {
+      if (!heard && !switching.signal.aborted) transport = tried === 'tcp' ? 'udp' : 'tcp';
     }
+  }
+
+  return {
+    kind: 'ffmpeg',
+    startMs: START_MS,
+    pictureWithinMs: () => (keyFramesOnly ? KEY_FRAME_WITHIN_MS : PICTURE_WITHIN_MS),
+    details: () => ({
+      codec: codec === 'rawvideo' ? 'raw' : codec,
+      decoded: keyFramesOnly ? 'key frames' : 'all frames',
+      ...(sandbox === '' ? {} : { sandbox }),
+      ...(target.kind === 'rtsp' ? { transport } : {}),
+    }),
+    attempt,
   };
 }
 
-/** The last two things ffmpeg said (the very last one is often only "so I give up"), printable and without secrets. */
-function shownComplaint(complaint: string, target: FfmpegTarget): string {
-  const lines = complaint.split('\n').filter((line) => line.trim() !== '');
-  const last = lines.slice(-2).map((line) => line.replace(/^\[[^\]]*\]\s*/, '').trimEnd());
-  const printable = last.join('; ').replace(/[^\x20-\x7e]/g, '?');
-  const clean = target.kind === 'rtsp' ? withoutSecrets(printable, target.secrets) : printable;
-  return clean.slice(0, MAX_COMPLAINT_SHOWN);
-}
-
-/** Extra pipes are typed as either direction. */
-function readable(stream: unknown): Readable | undefined {
-  return stream !== null && typeof stream === 'object' && 'on' in stream && 'read' in stream
-    ? (stream as Readable)
-    : undefined;
+function nowMs(environment: Environment): number {
+  return Number(environment.monotonicNs() / 1_000_000n);
 }

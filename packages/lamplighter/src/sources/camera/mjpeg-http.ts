@@ -12,6 +12,8 @@ import { MultipartParser, boundaryOf } from './multipart.js';
 
 type HttpTarget = Extract<CameraTarget, { kind: 'http' }>;
 
+/** Video without one decodable picture for so long is not decodable. A 4K JPEG takes the decoder more than a second. */
+const PICTURE_WITHIN_MS = 3_500;
 /** The response's header block, bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
 
@@ -20,7 +22,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
  *
  * Each whole JPEG is heard as one event, headers and delimiters are not: they are the same every time. Redirects are not
  * followed. An `https` camera's certificate must be valid for its name.
- * @param options - `maxFrameBytes`: the largest JPEG taken; `decoder`: gets a copy of some of them, for previews
+ * @param options - `maxFrameBytes`: the largest JPEG taken; `decoder`: gets a copy of some of them, for health
  */
 export function mjpegHttpInput(
   target: HttpTarget,
@@ -29,14 +31,16 @@ export function mjpegHttpInput(
 ): CameraInput {
   return {
     kind: 'http-mjpeg',
-    codec: 'mjpeg',
     startMs: 0,
-    details: () => ({}),
+    pictureWithinMs: () => PICTURE_WITHIN_MS,
+    details: () => ({ codec: 'mjpeg', sandbox: options.decoder.sandbox }),
     attempt(listener, signal) {
       const onFrame = (frame: Uint8Array) => {
         listener.heard(frame);
         listener.frames(1);
-        options.decoder.offer(frame);
+        options.decoder.offer(frame, (picture) => {
+          if (!signal.aborted) listener.picture(picture);
+        });
       };
       return readStream(target, { ...options, onFrame, listener, signal }, environment);
     },

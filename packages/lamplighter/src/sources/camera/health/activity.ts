@@ -12,7 +12,8 @@ const EVENT = 2;
  * dark and flat rest on. Looks at every picture. Memory: 50 KB.
  */
 export class Activity {
-  readonly #previous = new Uint8Array(HEALTH_PIXELS);
+  #previous = new Uint8Array(HEALTH_PIXELS);
+  #current = new Uint8Array(HEALTH_PIXELS);
   #seen = 0;
   #changedShare = 0;
   readonly #times: number[] = [];
@@ -23,9 +24,15 @@ export class Activity {
   /** @param timeMs - of the picture, on the clock of the whole connection history */
   see(picture: HealthPicture, timeMs: number): void {
     const { luma } = picture;
+    [this.#previous, this.#current] = [this.#current, this.#previous];
+    this.#current.set(luma);
     this.#seen += 1;
     if (this.#seen > 1) this.#mark(luma, timeMs);
-    this.#previous.set(luma);
+  }
+
+  /** The luma of the picture before the last; black before there was one. */
+  get previous(): Uint8Array {
+    return this.#previous;
   }
 
   /** Whether the window is long enough for a statement. */

@@ -1,12 +1,13 @@
 import { THRESHOLDS } from './thresholds.js';
 
 /**
- * Hysteresis of one fault: it begins with the first failure (the tests look at seconds, not at single pictures) and ends after
+ * Hysteresis of one fault: it begins after {@link THRESHOLDS.raiseMs} of nothing but failures, two at the least, and ends after
  * {@link THRESHOLDS.recoverMs} without one.
  */
 export class Alarm {
   #isRaised = false;
-  #passingSinceMs: number | undefined;
+  /** Since when the answers have been the opposite of the state. */
+  #sinceMs: number | undefined;
 
   get isRaised(): boolean {
     return this.#isRaised;
@@ -17,17 +18,25 @@ export class Alarm {
    * @returns `raised` or `cleared` when that has just happened
    */
   hear(fails: boolean, timeMs: number): 'raised' | 'cleared' | undefined {
-    if (fails) {
-      this.#passingSinceMs = undefined;
-      if (this.#isRaised) return undefined;
-      this.#isRaised = true;
-      return 'raised';
+    if (fails === this.#isRaised) {
+      this.#sinceMs = undefined;
+      return undefined;
     }
-    if (!this.#isRaised) return undefined;
-    this.#passingSinceMs ??= timeMs;
-    if (timeMs - this.#passingSinceMs < THRESHOLDS.recoverMs) return undefined;
-    this.#isRaised = false;
-    this.#passingSinceMs = undefined;
-    return 'cleared';
+    const isFirst = this.#sinceMs === undefined;
+    this.#sinceMs ??= timeMs;
+    const neededMs = fails ? THRESHOLDS.raiseMs : THRESHOLDS.recoverMs;
+    if (isFirst || timeMs - this.#sinceMs < neededMs) return undefined;
+    return this.#turn(fails);
+  }
+
+  /** Begins the fault at once: for what has waited already. */
+  raise(): 'raised' | 'cleared' | undefined {
+    return this.#isRaised ? undefined : this.#turn(true);
+  }
+
+  #turn(isRaised: boolean): 'raised' | 'cleared' {
+    this.#isRaised = isRaised;
+    this.#sinceMs = undefined;
+    return isRaised ? 'raised' : 'cleared';
   }
 }

@@ -17,11 +17,8 @@ export const cameraCalibration = z.strictObject({
   picturesPerSecond: z.number().positive().max(240),
   /** H of one temporal low-order bit under the mask. */
   minEntropyBits: z.number().min(0.001).max(1),
-  /** SD of noise, levels, that a static and a moving cell must show. */
-  staticNoise: z.number().min(0.02).max(100),
-  movingNoise: z.number().min(0.02).max(100),
-  /** Share of the cells that must show it. */
-  noisyShare: z.number().min(0.05).max(1),
+  /** The noise ratio below which noise is low. */
+  noiseRatio: z.number().min(0.2).max(20),
   /** The exposure: mean luma, and that of each of the 192 cells (one byte each). */
   meanLuma: z.number().min(0).max(255),
   cellMeans: base64(CELLS),

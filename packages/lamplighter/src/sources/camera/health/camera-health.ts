@@ -55,12 +55,12 @@ export class CameraHealth {
   readonly #light = new Light();
   readonly #activity = new Activity();
   readonly #reference = new Reference();
-  readonly #noise: Noise;
+  readonly #noise = new Noise();
   readonly #bits: BitTests;
   readonly #replay = new ReplaySearch();
   readonly #baseline: Baseline;
   readonly #pace: Pace;
-  readonly #noisyShare: number;
+  readonly #leastNoiseRatio: number;
   readonly #alarms = new Map<CameraFault, Alarm>(HEALTH_TESTS.map(({ fault }) => [fault, new Alarm()]));
   readonly #spans: { fault: CameraFault; fromMs: number; toMs?: number }[] = [];
   #findings: readonly CellFinding[] | undefined;
@@ -74,19 +74,17 @@ export class CameraHealth {
   constructor(options: { readonly calibration?: CameraCalibration } = {}) {
     const { calibration } = options;
     if (calibration === undefined) {
-      this.#noise = new Noise();
       this.#bits = new BitTests(THRESHOLDS);
       this.#baseline = new Baseline();
       this.#pace = new Pace();
-      this.#noisyShare = THRESHOLDS.noisyShare;
+      this.#leastNoiseRatio = THRESHOLDS.noiseRatio;
       return;
     }
     const { minEntropyBits, sourceWidth: width, sourceHeight: height } = calibration;
-    this.#noise = new Noise(calibration);
     this.#bits = new BitTests({ minEntropyBits, mask: maskOf(calibration) });
     this.#baseline = new Baseline({ width, height, cellMeans: cellMeansOf(calibration) });
     this.#pace = new Pace(calibration.picturesPerSecond);
-    this.#noisyShare = calibration.noisyShare;
+    this.#leastNoiseRatio = calibration.noiseRatio;
   }
 
   /**
@@ -154,10 +152,11 @@ export class CameraHealth {
 
   #analyse(picture: HealthPicture, timeMs: number): void {
     this.#light.see(picture);
-    const reference = this.#reference.before(timeMs);
-    if (reference !== undefined) {
-      this.#noise.see(picture, reference, this.#light, timeMs);
-      this.#bits.see(picture.luma, reference);
+    const secondAgo = this.#reference.before(timeMs);
+    if (secondAgo !== undefined) {
+      const references = { secondAgo, previous: this.#activity.previous };
+      this.#noise.see(picture, references, this.#light, timeMs);
+      this.#bits.see(picture.luma, secondAgo);
     }
     this.#reference.keep(picture.luma, timeMs);
     this.#baseline.see(picture, this.#light.cellMeans, timeMs);
@@ -171,7 +170,9 @@ export class CameraHealth {
       if (by === 'time' && test.askedBy !== 'time') continue;
       const fails = test.fails(evidence);
       if (fails === undefined) continue;
-      const news = this.#alarms.get(test.fault)?.hear(fails, timeMs);
+      const alarm = this.#alarms.get(test.fault);
+      // What comes by time has waited already.
+      const news = fails && test.askedBy === 'time' ? alarm?.raise() : alarm?.hear(fails, timeMs);
       if (news !== undefined) this.#record(test.fault, news, timeMs);
     }
   }
@@ -197,7 +198,7 @@ export class CameraHealth {
       baseline: this.#baseline,
       pace: this.#pace,
       isGone: this.#isGone,
-      noisyShare: this.#noisyShare,
+      leastNoiseRatio: this.#leastNoiseRatio,
       timeMs,
     };
   }

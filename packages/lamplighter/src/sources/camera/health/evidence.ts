@@ -31,8 +31,8 @@ export interface Evidence {
   readonly baseline: Baseline;
   readonly pace: Pace;
   readonly isGone: boolean;
-  /** The share of noisy cells that is enough, 0..1: the default, or calibration's. */
-  readonly noisyShare: number;
+  /** The noise ratio below which noise is low: the default, or calibration's. */
+  readonly leastNoiseRatio: number;
   /** Now. */
   readonly timeMs: number;
 }

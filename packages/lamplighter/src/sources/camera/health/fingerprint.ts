@@ -7,8 +7,12 @@ export const FINGERPRINT_WORDS = FINGERPRINT_PIXELS / 32;
 
 /** Weight of a new picture in the running mean of the texture. */
 const TEXTURE_WEIGHT = 1 / 16;
-/** A residual of so many times the mean one is an edge that moved, not noise. */
+/** A residual of so many times the median one is an edge that moved: noise passes 4 times its median in 0.7 % of the pixels. */
 const EDGE_FACTOR = 4;
+/** … and of at least so many levels. */
+const EDGE_LEVELS = 8;
+/** The largest size of a residual, levels: a difference of two values from -510 to 510. */
+const MAX_SIZE = 1_020;
 
 /**
  * The noise of one picture in 2 × 1024 bits: for each of 1024 scattered pixels whether it changed, and to which side.
@@ -21,6 +25,7 @@ export class Fingerprinter {
   readonly #bend = new Int16Array(FINGERPRINT_PIXELS);
   readonly #residuals = new Float32Array(FINGERPRINT_PIXELS);
   readonly #texture = new Float32Array(FINGERPRINT_PIXELS);
+  readonly #sizes = new Uint16Array(MAX_SIZE + 1);
   #pictures = 0;
 
   /**
@@ -58,17 +63,19 @@ export class Fingerprinter {
 
   #write(gain: number, changed: Uint32Array, rose: Uint32Array): number {
     const residuals = this.#residuals;
-    let sum = 0;
+    const sizes = this.#sizes;
+    sizes.fill(0);
     let count = 0;
     for (let index = 0; index < FINGERPRINT_PIXELS; index++) {
       const residual = (residuals[index] ?? 0) - gain * (this.#texture[index] ?? 0);
       const size = Math.abs(residual);
       residuals[index] = size < 1 ? 0 : residual;
       if (size < 1) continue;
-      sum += size;
+      const at = Math.min(MAX_SIZE, Math.floor(size));
+      sizes[at] = (sizes[at] ?? 0) + 1;
       count += 1;
     }
-    const edge = count === 0 ? 0 : Math.max(4, (EDGE_FACTOR * sum) / count);
+    const edge = Math.max(EDGE_LEVELS, EDGE_FACTOR * medianOf(sizes, count));
     let written = 0;
     for (let index = 0; index < FINGERPRINT_PIXELS; index++) {
       const residual = residuals[index] ?? 0;
@@ -81,6 +88,16 @@ export class Fingerprinter {
     }
     return written;
   }
+}
+
+/** The size that half of all residuals reach. */
+function medianOf(sizes: Uint16Array, count: number): number {
+  let below = 0;
+  for (let size = 0; size <= MAX_SIZE; size++) {
+    below += sizes[size] ?? 0;
+    if (2 * below >= count) return size;
+  }
+  return MAX_SIZE;
 }
 
 /** Bits that are set in a 32-bit word. */

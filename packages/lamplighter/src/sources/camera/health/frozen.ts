@@ -7,7 +7,7 @@ export const frozen: HealthTest = {
   fault: 'frozen',
   askedBy: 'pictures',
   fails: (evidence) =>
-    evidence.activity.isReady ? livingShare(evidence) < THRESHOLDS.frozenCellShare : undefined,
+evidence.activity.isReady ? livingShare(evidence) === 0 : undefined,
 };
 
 /** The picture stands still but for a small part of it: a clock, a counter, a logo that spins. */
@@ -17,7 +17,7 @@ export const overlayOnly: HealthTest = {
   fails: (evidence) => {
     if (!evidence.activity.isReady) return undefined;
     const share = livingShare(evidence);
-    return share >= THRESHOLDS.frozenCellShare && share < THRESHOLDS.overlayCellShare;
+    return share > 0 && share < THRESHOLDS.overlayCellShare;
   },
 };
 

@@ -1,5 +1,6 @@
 import { CELLS } from './cells.js';
 import type { Evidence, HealthTest } from './evidence.js';
+import type { CellFinding } from './noise.js';
 import { THRESHOLDS } from './thresholds.js';
 
 /** Pixels that could be compared, below which there is nothing to measure: a tenth of the picture. */
@@ -18,25 +19,20 @@ export const lowNoise: HealthTest = {
 /** The noise test alone, without the bit tests; undefined while there is too little to say. */
 export function hasLowNoise(evidence: Evidence): boolean | undefined {
   if (!evidence.noise.isReady) return undefined;
-  const { share, staticShare, staticCells, cells } = noisyShares(evidence);
-  if (cells < MEASURED_SHARE * CELLS) return true;
-  if (share >= evidence.noisyShare) return false;
-  return !(staticCells >= THRESHOLDS.staticCells && staticShare >= THRESHOLDS.noisyStaticShare);
+  return noiseRatioOf(evidence.cellFindings()) < evidence.leastNoiseRatio;
 }
 
-/** Of all cells that were measured, and of the static ones among them, how many show a sensor's noise, 0..1. */
-export function noisyShares({ cellFindings }: Evidence): {
-  readonly cells: number;
-  readonly share: number;
-  readonly staticCells: number;
-  readonly staticShare: number;
-} {
-  const findings = cellFindings();
-  const still = findings.filter((finding) => finding.isStatic);
-  return {
-    cells: findings.length,
-    share: findings.filter((finding) => finding.isNoisy).length / Math.max(1, findings.length),
-    staticCells: still.length,
-    staticShare: still.filter((finding) => finding.isNoisy).length / Math.max(1, still.length),
-  };
+/**
+ * The noise of the picture over the least that a sensor's is: by the rule that speaks best for it, the ratio that the rule's share
+ * of its cells reach; 0 where nothing could be measured.
+ */
+export function noiseRatioOf(findings: readonly CellFinding[]): number {
+  if (findings.length < MEASURED_SHARE * CELLS) return 0;
+  const ratios = THRESHOLDS.noisyRules.map(({ of, leastCells, share }) => {
+    const calms: readonly string[] = of;
+    const found = findings.filter(({ calm }) => calms.includes(calm)).map(({ noiseRatio }) => noiseRatio);
+    if (found.length < Math.min(leastCells, findings.length)) return 0;
+    return found.toSorted((a, b) => b - a)[Math.ceil(share * found.length) - 1] ?? 0;
+  });
+  return Math.max(...ratios);
 }

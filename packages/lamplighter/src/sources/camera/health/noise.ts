@@ -1,22 +1,22 @@
 import { CELLS, CELL_OF_PIXEL, PIXELS_IN_CELL } from './cells.js';
 import type { Light } from './light.js';
-import { CellNoise, NOISE_CLASSES, NoiseWindow } from './noise-window.js';
+import { NOISE_CLASSES, NoiseWindow } from './noise-window.js';
 import { HEALTH_PIXELS, HEALTH_WIDTH, type HealthPicture } from './picture.js';
 import { THRESHOLDS } from './thresholds.js';
 
-/** How much noise a cell must show; calibration may set other floors. */
-export interface NoiseFloors {
-  /** SD, levels, of a cell that does not move. */
-  readonly staticNoise: number;
-  /** Robust SD, levels, of a cell that moves. */
-  readonly movingNoise: number;
+/** What a picture is compared with. */
+export interface References {
+  readonly secondAgo: Uint8Array;
+  readonly previous: Uint8Array;
 }
 
 /** What is known of the noise in one cell. */
 export interface CellFinding {
   readonly cell: number;
-  readonly isStatic: boolean;
-  readonly isNoisy: boolean;
+  /** How calm it is. `static`: it stands still. `slow`: it moves a little, or only flickers with the whole. */
+  readonly calm: 'static' | 'slow' | 'moving';
+  /** How much noise it shows of what a cell like it must show at the least; 1 and more is a sensor's. */
+  readonly noiseRatio: number;
   /** SD, levels. */
   readonly deviation: number;
   /** SD from the median, levels. */
@@ -32,26 +32,23 @@ const COMPARED_SHARE = 0.4;
  * How much of each pixel's change is noise.
  *
  * h = (2Y - left - right) now, minus the same about a second ago: whatever is still, or smooth in space, flickers as a whole or
- * moves smoothly leaves 0; sensor noise of SD σ leaves √12 σ. Rounding and codecs leave a little, which the floors know.
- * Memory: 250 KB. Cost: 0.2 ms a picture.
+ * moves smoothly leaves 0; sensor noise of SD σ leaves √12 σ. Rounding and codecs leave a little, the more the less calm a cell
+ * is: what it must show depends on that. Memory: 350 KB.
  */
 export class Noise {
   #now = new NoiseWindow();
   #before = new NoiseWindow();
-  readonly #floors: NoiseFloors;
+  /** Both together, made anew for each look. */
+  readonly #both = new NoiseWindow();
   readonly #map = new Float32Array(HEALTH_PIXELS);
   #mapPictures = 0;
   #residualRms = 0;
 
-  constructor(floors: NoiseFloors = THRESHOLDS) {
-    this.#floors = floors;
-  }
-
   /**
-   * @param reference - the luma of about a second ago
+   * @param references - the luma of about a second ago, and of the picture before this
    * @param light - of this picture
    */
-  see(picture: HealthPicture, reference: Uint8Array, light: Light, timeMs: number): void {
+  see(picture: HealthPicture, references: References, light: Light, timeMs: number): void {
     if (this.#now.pictures === 0) this.#now.beganMs = timeMs;
     // Two pictures in each half at the least: above 1080p they are key frames, seconds apart.
     if (timeMs - this.#now.beganMs >= THRESHOLDS.noiseHalfWindowMs && this.#now.pictures >= 2) {
@@ -59,7 +56,7 @@ export class Noise {
       this.#now.clear();
       this.#now.beganMs = timeMs;
     }
-    this.#compare(picture.luma, reference);
+    this.#compare(picture.luma, references);
     const window = this.#now;
     window.pictures += 1;
     window.whole += light.meanLuma;
@@ -74,7 +71,7 @@ export class Noise {
 
   /** Whether enough was seen for a statement. */
   get isReady(): boolean {
-    return this.#before.pictures > 0 || this.#now.pictures >= 8;
+    return this.#before.pictures > 0;
   }
 
   /** SD of the noise in the last picture, all unclipped pixels, levels. */
@@ -92,34 +89,20 @@ export class Noise {
    * @param isCounted - which cells to look at; others belong to other tests
    */
   findings(isCounted: (cell: number) => boolean): CellFinding[] {
-    const windows = [this.#before, this.#now];
-    const pictures = this.#before.pictures + this.#now.pictures;
+    const both = this.#both;
+    both.clear();
+    both.add(this.#before);
+    both.add(this.#now);
+    const enough = COMPARED_SHARE * PIXELS_IN_CELL * both.pictures;
     const findings: CellFinding[] = [];
     for (let cell = 0; cell < CELLS; cell++) {
-      const noise = new CellNoise(windows, cell);
-      if (!isCounted(cell) || noise.compared < COMPARED_SHARE * PIXELS_IN_CELL * pictures) continue;
-      findings.push(this.#finding(cell, noise));
+      if (isCounted(cell) && (both.compared[cell] ?? 0) >= enough) findings.push(findingOf(both, cell));
     }
     return findings;
   }
 
-  #finding(cell: number, noise: CellNoise): CellFinding {
-    const { deviation, robustDeviation, unchangedShare, wandering } = noise;
-    const { staticNoise, movingNoise } = this.#floors;
-    const isStatic = wandering.total < THRESHOLDS.staticLevels;
-    const isFlickering = !isStatic && wandering.ownOnly < THRESHOLDS.staticLevels;
-    const isEnough =
-      (isStatic && deviation >= staticNoise) ||
-      (isFlickering && deviation >= Math.min(movingNoise, THRESHOLDS.flickerNoise)) ||
-      robustDeviation >= movingNoise;
-    const isSwitched =
-      robustDeviation >= THRESHOLDS.unchangedFromNoise &&
-      unchangedShare > 0.15 + (THRESHOLDS.unchangedFactor * 0.28) / robustDeviation;
-    return { cell, isStatic, isNoisy: isEnough && !isSwitched, deviation, robustDeviation };
-  }
-
-  #compare(luma: Uint8Array, reference: Uint8Array): void {
-    const { classes, squares, compared, unchanged } = this.#now;
+  #compare(luma: Uint8Array, { secondAgo, previous }: References): void {
+    const { classes, squares, neighbourSquares, compared } = this.#now;
     const map = this.#map;
     const clipped = THRESHOLDS.clippedLevel;
     this.#mapPictures += 1;
@@ -132,9 +115,9 @@ export class Noise {
       const level = luma[pixel] ?? 0;
       const left = luma[pixel - 1] ?? 0;
       const right = luma[pixel + 1] ?? 0;
-      const before = reference[pixel] ?? 0;
-      const leftBefore = reference[pixel - 1] ?? 0;
-      const rightBefore = reference[pixel + 1] ?? 0;
+      const before = secondAgo[pixel] ?? 0;
+      const leftBefore = secondAgo[pixel - 1] ?? 0;
+      const rightBefore = secondAgo[pixel + 1] ?? 0;
       if (level >= clipped || left >= clipped || right >= clipped) continue;
       if (before >= clipped || leftBefore >= clipped || rightBefore >= clipped) continue;
       const h = 2 * level - left - right - (2 * before - leftBefore - rightBefore);
@@ -144,12 +127,47 @@ export class Noise {
       classes[at] = (classes[at] ?? 0) + 1;
       squares[cell] = (squares[cell] ?? 0) + h * h;
       compared[cell] = (compared[cell] ?? 0) + 1;
-      // Below black everything is equal: it says nothing about switching.
-      if (level === before && level > 1) unchanged[cell] = (unchanged[cell] ?? 0) + 1;
+      const previousH = 2 * (previous[pixel] ?? 0) - (previous[pixel - 1] ?? 0) - (previous[pixel + 1] ?? 0);
+      const sinceH = 2 * level - left - right - previousH;
+      neighbourSquares[cell] = (neighbourSquares[cell] ?? 0) + sinceH * sinceH;
       map[pixel] = (map[pixel] ?? 0) + weight * (size / 3.4641 - (map[pixel] ?? 0));
       allSquares += h * h;
       allCompared += 1;
     }
     this.#residualRms = allCompared === 0 ? 0 : Math.sqrt(allSquares / (12 * allCompared));
   }
+}
+
+function findingOf(window: NoiseWindow, cell: number): CellFinding {
+  const deviation = window.deviation(cell);
+  const robustDeviation = window.robustDeviation(cell);
+  const wandering = window.wandering(cell);
+  const calm: CellFinding['calm'] =
+    wandering.total < THRESHOLDS.staticLevels
+      ? 'static'
+      : wandering.own < THRESHOLDS.slowLevels
+        ? 'slow'
+        : 'moving';
+  const isGradual =
+    robustDeviation >= THRESHOLDS.suddenFromNoise && window.suddenness(cell) < THRESHOLDS.leastSuddenness;
+  const found = { calm, deviation, robustDeviation, wanders: wandering.total };
+  return { cell, calm, noiseRatio: isGradual ? 0 : noiseRatioOf(found), deviation, robustDeviation };
+}
+
+/** What a cell shows of what it must show. The better of two ways to look: as a moving cell, or as the calm one that it is. */
+function noiseRatioOf(found: {
+  readonly calm: CellFinding['calm'];
+  readonly deviation: number;
+  readonly robustDeviation: number;
+  readonly wanders: number;
+}): number {
+  const { calm, deviation, robustDeviation, wanders } = found;
+  const asMoving = robustDeviation / THRESHOLDS.movingNoise;
+  if (calm === 'moving') return asMoving;
+  if (calm === 'static') {
+    const floor = wanders < THRESHOLDS.stillLevels ? THRESHOLDS.stillNoise : THRESHOLDS.staticNoise;
+    return Math.max(asMoving, deviation / floor);
+  }
+  const asSlow = Math.min(deviation / THRESHOLDS.slowNoise, robustDeviation / THRESHOLDS.slowRobustNoise);
+  return Math.max(asMoving, asSlow);
 }

@@ -3,7 +3,7 @@ import { blackDeadShare } from './dark.js';
 import type { Evidence } from './evidence.js';
 import { flatShare } from './flat.js';
 import { livingShare } from './frozen.js';
-import { noisyShares } from './low-noise.js';
+import { noiseRatioOf } from './low-noise.js';
 import { THRESHOLDS } from './thresholds.js';
 
 /**
@@ -14,7 +14,8 @@ import { THRESHOLDS } from './thresholds.js';
  * - `changedShare`, `livingShare`: pixels that differ from the picture before; cells that change all the time
  * - `residualRms`, `staticNoise`, `movingNoise`: SD of the noise in levels: of all pixels now; the quarter point over the static
  *   and over all cells of the last five seconds
- * - `noisyShare`, `noisyStaticShare`, `staticShare`: cells with noise of all and of the static ones; static ones of all
+ * - `noiseRatio`: noise over the least that a sensor's is, at the cells that decide; below 1 it is low
+ * - `staticShare`: cells that stand still, of those measured
  * - `noiseBits`, `rctFailures`, `aptFailures`: min-entropy of a temporal low-order bit; failures since the start
  * - `replayBestZ`, `replayLagSeconds`: the best mean agreement with the past, and how long ago that was
  * - `changedCellShare`: cells that are not as in the baseline
@@ -23,8 +24,7 @@ import { THRESHOLDS } from './thresholds.js';
 export function numbersOf(evidence: Evidence): Readonly<Record<string, number>> {
   const { light, activity, noise, bits, replay, baseline, pace, timeMs } = evidence;
   const findings = evidence.cellFindings();
-  const noisy = noisyShares(evidence);
-  const still = findings.filter((finding) => finding.isStatic);
+  const still = findings.filter(({ calm }) => calm === 'static');
   const numbers: Record<string, number> = {
     meanLuma: light.meanLuma,
     darkShare: light.shareBetween(0, THRESHOLDS.darkLevel),
@@ -36,9 +36,8 @@ export function numbersOf(evidence: Evidence): Readonly<Record<string, number>> 
     residualRms: noise.residualRms,
     staticNoise: quarterPoint(still.map((finding) => finding.deviation)),
     movingNoise: quarterPoint(findings.map((finding) => finding.robustDeviation)),
-    noisyShare: noisy.share,
-    noisyStaticShare: noisy.staticShare,
-    staticShare: noisy.staticCells / Math.max(1, noisy.cells),
+    noiseRatio: noiseRatioOf(findings),
+    staticShare: still.length / Math.max(1, findings.length),
     noiseBits: bits.noiseBits,
     rctFailures: bits.repetitionFailures,
     aptFailures: bits.proportionFailures,

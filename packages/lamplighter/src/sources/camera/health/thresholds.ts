@@ -32,9 +32,7 @@ export const THRESHOLDS = {
   aliveShare: 0.1,
   /** A change by so many levels is an event of its own, as a digit of a clock is: re-encoding a still moves it by up to 6. */
   eventLevels: 12,
-  /** The picture is frozen when fewer cells than this are alive: one of 192 may be a stuck pixel. */
-  frozenCellShare: 0.006,
-  /** … and frozen but for an overlay when fewer than this are: a clock line across the picture is 6 to 12 %. */
+  /** The picture is frozen but for an overlay when fewer cells than this are alive: a clock line across it is 6 to 12 %. */
   overlayCellShare: 0.17,
 
   // ── noise ──
@@ -44,31 +42,44 @@ export const THRESHOLDS = {
   noiseLagMs: 900,
   /** Half the window that noise is judged over, ms. */
   noiseHalfWindowMs: 2_500,
-  /** A cell whose mean wanders by less (SD, flicker taken off) is static. */
-  staticLevels: 0.5,
   /**
-   * Noise (SD) that a static cell must show. Noise-free static cells measured 0 to 0.08; the least of a camera whose noise was
-   * nearly all eaten by the codec 0.17.
+   * How far the mean of a cell wanders (SD, levels): less than this it is still, static, slow; flicker of the whole picture taken
+   * off for the last.
    */
-  staticNoise: 0.12,
-  /** … and when only flicker moves it: the rounding of a changing level is 0.29, twice rounded 0.44, measured up to 0.6. */
-  flickerNoise: 0.75,
+  stillLevels: 0.15,
+  staticLevels: 0.5,
+  slowLevels: 3,
   /**
-   * Noise (robust SD, from the median) that a moving cell must show. Rounding and codec noise of a smooth animation measured up
-   * to 1.16, a camera's at strength 8 through crf 23 from 1.0 where it moves.
+   * Noise (SD, levels) that such a cell must show. Nine of ten noise-free cells measured up to 0.13 when still, half of them up to
+   * 0.2 when static, nine of ten up to 0.93 when slow; cameras whose noise was nearly all eaten by the codec from 0.18, 0.35, 0.95.
+   */
+  stillNoise: 0.15,
+  staticNoise: 0.28,
+  slowNoise: 0.95,
+  /** … and, in a slow one, at the median too: an edge that goes through a smooth cell measured up to 0.1. */
+  slowRobustNoise: 0.12,
+  /**
+   * Noise (SD from the median, levels) that a moving cell must show. Rounding and codecs gave smooth animations up to 1.28, but
+   * less than 1.2 in most of their cells; cameras of strength 8 through crf 23 measured 1.3.
    */
   movingNoise: 1.2,
-  /** So many of all cells with noise are enough … */
-  noisyShare: 0.7,
-  /** … or so many of the static ones, if at least {@link THRESHOLDS.staticCells} are static: there codec and motion hide nothing. */
-  noisyStaticShare: 0.6,
-  staticCells: 10,
   /**
-   * Noise of SD σ leaves a share of 0.28 / σ of the pixels as they were. So many times that, plus 0.15, is no noise but a few
-   * levels being switched (cellular automata measured 20 to 50 times).
+   * So many of the cells must show it: of all; or of those that are at least slow; or of the static ones. The calm ones count
+   * alone because there neither motion nor the codec's rate hides anything; there must be some of them.
    */
-  unchangedFactor: 4,
-  unchangedFromNoise: 3,
+  noisyRules: [
+    { of: ['static', 'slow', 'moving'], leastCells: 20, share: 0.7 },
+    { of: ['static', 'slow'], leastCells: 40, share: 0.6 },
+    { of: ['static'], leastCells: 6, share: 0.6 },
+  ],
+  /** The noise ratio, 1 being the least of a sensor's, below which noise is low; calibration may set another. */
+  noiseRatio: 1,
+  /**
+   * A sensor's noise is new in every picture; a pattern that moves or grows (cellular automata) changes less from one picture to
+   * the next than in a second: measured 0.2 to 0.45, cameras at such noise 0.8 to 1.
+   */
+  suddenFromNoise: 5,
+  leastSuddenness: 0.6,
 
   // ── SP 800-90B ──
   /** α = 2^-40: 100,000 bits a second are looked at, so 2^-20 would alarm falsely every ten seconds. */
@@ -84,15 +95,19 @@ export const THRESHOLDS = {
   bitTestPictures: 10,
 
   // ── replayed ──
-  /** Lags below this are not searched, ms: a codec's own prediction connects pictures that near. A shorter loop shows at its multiples. */
-  replayMinLagMs: 900,
-  /** Pixels that must have changed in both pictures for their agreement to say something. */
-  replayMinPixels: 48,
   /**
-   * Mean z of a lag over the last {@link THRESHOLDS.replayMemory} searches that is a replay. By chance a mean of 32 is N(0, 0.12):
-   * the largest of 9,000 lags measured 0.9 at lags over 1 s. A replay through a codec measured 0.6 to 30 times its own √n.
+   * Lags below this are not searched, ms: a codec's own prediction connects pictures that near (mean z up to 1.9 at a second). A
+   * shorter loop shows at its multiples.
    */
-  replayMeanZ: 1.6,
+  replayMinLagMs: 1_900,
+  /** Pixels that must have changed in both pictures for their agreement to say something. */
+  replayMinPixels: 96,
+  /**
+   * Mean z of a lag over the last {@link THRESHOLDS.replayMemory} searches that is a replay. By chance such a mean is N(0.3, 0.13):
+   * 1.2 is seven deviations off, and the largest of 9,000 lags in 10 minutes measured 0.7. A replay's z is 28 to 32 when its bits
+   * are the same, 12 to 30 through a second encoding, 2 to 6 when the codec ate most of the noise.
+   */
+  replayMeanZ: 1.2,
   replayMemory: 32,
 
   // ── changed ──
@@ -122,6 +137,8 @@ export const THRESHOLDS = {
   /** Too early to say, ms and pictures. */
   unknownMs: 3_000,
   unknownPictures: 5,
+  /** A fault begins after so long, ms, with nothing but failures: one bright picture is lightning. */
+  raiseMs: 900,
   /** A fault ends after so long without it, ms. */
   recoverMs: 15_000,
 } as const;
