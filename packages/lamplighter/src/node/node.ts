@@ -1,11 +1,10 @@
-import { Accumulator, hmac, LamplighterError, wipe } from '@lamplighter/core';
+import { Accumulator, LamplighterError } from '@lamplighter/core';
 import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
 import { CloneWatch } from '../local/clone-watch.js';
 import { type NativeDoors, systemNative } from '../local/native-doors.js';
 import { type ProcessEnvironment, systemProcess } from '../local/process-environment.js';
-import { type HedgeStatus, SEED_PERIOD_MS, SeedKeeper } from '../local/seed/seed-keeper.js';
-import { hedgeInput } from '../local/seed/tls-hedge.js';
+import { SeedKeeper } from '../local/seed/seed-keeper.js';
 import { raiseStartNumber } from '../local/start-number.js';
 import { openStream } from '../local/stream.js';
 import type { Outlet, OutletContext } from '../outlets/outlet.js';
@@ -19,20 +18,17 @@ import { type AdminServer, startAdmin } from './admin.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import type { Log } from './log.js';
+import { NodeSeed } from './node-seed.js';
+import { CLIENT_INPUT_NUMBER, NodeSources, RESUME_NUMBER } from './node-sources.js';
 import { createOutlet, type OutletEntry } from './outlet-kinds.js';
 import { judge, type Readiness, withOutlets } from './readiness.js';
-import { seed, type SeedPart } from './seeding.js';
-import { createSource, type SourceEntry } from './source-kinds.js';
-import { SourceRunner } from './source-runner.js';
+import { seed } from './seeding.js';
 import { watchStates } from './watch.js';
 
 /** Readiness is asked for with every beacon; the parts it is judged by change far more slowly. */
 const READINESS_FRESH_NS = 200_000_000n;
 /** For everything together: a node is gone within 2 s. */
 const STOP_DEADLINE_MS = 1_500;
-/** The highest source numbers belong to what clients push in and what a resume hears; configured sources count up from 0. */
-const CLIENT_INPUT_NUMBER = 255;
-const RESUME_NUMBER = 254;
 /** A beacon asked for at a resume. */
 const RESUME_DEADLINE_MS = 5_000;
 
@@ -56,14 +52,13 @@ export class Node {
   readonly #native: NativeDoors;
   readonly #clones: CloneWatch;
   readonly #outgoing: OutgoingConnections;
-  readonly #keeper: SeedKeeper;
+  readonly #seed: NodeSeed;
+  readonly #sources: NodeSources;
   readonly #startedAtNs: bigint;
   readonly #stopping = new AbortController();
   /** Fires after outlets had their time to drain. */
   readonly #cutting = new AbortController();
   readonly #seeded: Promise<void>;
-  readonly #numbers = new Map<string, number>();
-  readonly #runners = new Map<string, SourceRunner>();
   readonly #outlets = new Map<string, Outlet>();
   #settleSeeded: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   #config: NodeConfig;
@@ -72,12 +67,8 @@ export class Node {
   #listening: { host: string; port: number } | undefined;
   #admin: AdminServer | undefined;
   #startNumber: bigint | undefined;
-  /** From the machine seed, until it went into the first seeding. */
-  #seedPart: SeedPart | undefined;
   #watch: { cancel(): void } | undefined;
-  #seedTimer: { cancel(): void } | undefined;
   #waitingFor: Reason | undefined;
-  #simulatedBefore = false;
   #readiness: { atNs: bigint; value: Readiness } | undefined;
   #reloads = 0;
   #reloading: Promise<void> = Promise.resolve();
@@ -96,8 +87,17 @@ export class Node {
     });
     const process = options.process ?? systemProcess();
     this.#native = options.native ?? systemNative;
-    this.#keeper = new SeedKeeper(config.state, { environment, native: this.#native, process });
+    this.#seed = new NodeSeed(new SeedKeeper(config.state, { environment, native: this.#native, process }), {
+      accumulator: this.#accumulator,
+      environment,
+      log: options.log,
+    });
     this.#outgoing = new OutgoingConnections(environment, () => this.#clones.look());
+    this.#sources = new NodeSources(this.#accumulator, environment, {
+      // Sources make their connections where a resume can cut them.
+      environment: { ...environment, connect: (endpoint) => this.#outgoing.connect(endpoint) },
+      tls: () => this.#needTls(),
+    });
     this.#clones = new CloneWatch({
       accumulator: this.#accumulator,
       environment,
@@ -105,8 +105,11 @@ export class Node {
       native: this.#native,
       hear: (bytes) => this.#accumulator.add(RESUME_NUMBER, bytes),
       cut: () => (this.#listener?.cut() ?? 0) + this.#outgoing.cut(),
-      rotateSeed: () => this.#renewSeed(),
-      fetchBeacons: () => void this.#fetchBeacons(),
+      rotateSeed: () => this.#seed.renew(),
+      fetchBeacons: () => {
+        const deadline = AbortSignal.timeout(RESUME_DEADLINE_MS);
+        void this.#sources.fetchBeacons(AbortSignal.any([deadline, this.#stopping.signal]));
+      },
       onResume: (resume) => options.log.warn({ resume }, 'this machine was cloned, restored or asleep'),
     });
     this.#seeded = new Promise((resolve, reject) => {
@@ -127,7 +130,7 @@ export class Node {
     try {
       this.#startNumber = await raiseStartNumber(environment, state);
       // Before the first key or TLS context.
-      this.#seedPart = await this.#openSeed();
+      await this.#seed.open();
       this.#tls = tls && (await loadTlsFiles(tls));
       if (this.#tls && listen) {
         this.#listener = new Listener(this.#tls, {
@@ -136,10 +139,10 @@ export class Node {
         });
       }
       this.#admin = await startAdmin(admin, () => this.status());
-      const runners = sources.map((entry) => this.#newRunner(entry));
+      const runners = sources.map((entry) => this.#sources.make(entry));
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
       for (const outlet of outlets.map((entry) => this.#newOutlet(entry))) await this.#startOutlet(outlet);
-      for (const runner of runners) await this.#startSource(runner);
+      for (const runner of runners) await this.#sources.start(runner);
       if (listen) this.#listening = await this.#listener?.listen(listen);
       this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {
@@ -147,7 +150,7 @@ export class Node {
       throw error;
     }
     log.info({ software: SOFTWARE, start: String(this.#startNumber), admin: this.#admin.url }, 'started');
-    void this.#seed();
+    void this.#firstSeeding();
   }
 
   /** Resolves when the node is first seeded; rejects with ERR_STOPPED when it stops before that. */
@@ -176,15 +179,15 @@ export class Node {
       const sources = changedEntries(this.#config.sources, config.sources);
       const outlets = changedEntries(this.#config.outlets, config.outlets);
       // Whatever can refuse does so here, before anything that works is stopped.
-      const freshRunners = sources.fresh.map((entry) => this.#newRunner(entry));
+      const freshRunners = sources.fresh.map((entry) => this.#sources.make(entry));
       const freshOutlets = outlets.fresh.map((entry) => this.#newOutlet(entry));
 
       for (const name of outlets.gone) await this.#stopOutlet(name);
-      for (const name of sources.gone) await this.#stopSource(name);
+      for (const name of sources.gone) await this.#sources.stop(name);
       this.#tls = tls;
       if (tls) this.#listener?.replaceTls(tls);
       this.#config = config;
-      for (const runner of freshRunners) await this.#startSource(runner);
+      for (const runner of freshRunners) await this.#sources.start(runner);
       for (const outlet of freshOutlets) await this.#startOutlet(outlet);
       this.#reloads += 1;
       this.#reloadError = undefined;
@@ -226,9 +229,9 @@ export class Node {
         reseeds: accumulator.reseedCount,
         directReseeds: accumulator.directReseedCount,
       },
-      hedge: hedgeStatus(this.#keeper.status()),
+      hedge: this.#seed.status(),
       ...(this.#clones.status && { resume: this.#clones.status }),
-      sources: [...this.#runners.values()].map((runner) => runner.status()),
+      sources: this.#sources.status(),
       outlets,
       configuration: {
         file,
@@ -249,7 +252,6 @@ export class Node {
     this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
     this.#watch?.cancel();
     this.#clones.stop();
-    this.#seedTimer?.cancel();
     // What it starts must be there to be stopped.
     await this.#reloading;
     const { environment } = this.#options;
@@ -258,31 +260,28 @@ export class Node {
     this.#cutting.abort();
     await Promise.all([
       this.#listener?.stop(Math.max(0, Number((lateNs - environment.monotonicNs()) / 1_000_000n))),
-      ...[...this.#runners.values()].map((runner) => runner.stop()),
+      this.#sources.stopAll(),
     ]);
     await this.#admin?.stop();
-    if (this.#accumulator.seeded) await this.#keeper.foldRoot(this.#accumulator);
-    wipe(this.#seedPart?.bytes);
+    await this.#seed.stop();
     this.#accumulator.destroy();
   }
 
-  async #seed(): Promise<void> {
+  async #firstSeeding(): Promise<void> {
     const { environment, log } = this.#options;
     try {
-      await seed(this.#accumulator, () => [...this.#runners.values()], {
+      await seed(this.#accumulator, () => this.#sources.all, {
         environment,
         deadlineMs: this.#config.seedDeadlineMs,
         signal: this.#stopping.signal,
-        seed: this.#seedPart,
+        seed: this.#seed.part,
         onWaiting: (reason) => {
           this.#waitingFor = reason;
           log.warn({ reason }, 'not seeded yet');
         },
       });
-      wipe(this.#seedPart?.bytes);
-      this.#seedPart = undefined;
+      this.#seed.seeded();
       this.#clones.start();
-      this.#seedTimer = environment.timers.every(SEED_PERIOD_MS, () => this.#renewSeed());
       this.#readiness = undefined;
       this.#settleSeeded.resolve();
       log.info({ basis: basisToWords(this.#judge().basis) }, 'seeded');
@@ -290,68 +289,6 @@ export class Node {
       if (!this.#stopping.signal.aborted) log.error({ reason: reasonOf(error) }, 'seeding failed');
       this.#settleSeeded.reject(error);
     }
-  }
-
-  /** Every relay is asked for a beacon, which goes straight into the generator: the last of the five steps. */
-  async #fetchBeacons(): Promise<void> {
-    const runners = [...this.#runners.values()].filter(({ source }) => source.kind === 'beacon');
-    const deadline = AbortSignal.any([AbortSignal.timeout(RESUME_DEADLINE_MS), this.#stopping.signal]);
-    await Promise.all(
-      runners.map(async (runner) => {
-        const beacon = await runner.source.sample(deadline);
-        if (beacon === undefined || this.#stopping.signal.aborted) return;
-        runner.hear(beacon);
-        beacon.fill(0);
-      }),
-    );
-  }
-
-  /** The machine seed into this process's OpenSSL, and what it brings to the first seeding. */
-  async #openSeed(): Promise<SeedPart | undefined> {
-    const { environment, log } = this.#options;
-    const mixKey = await this.#keeper.open();
-    const { state, reason, made } = this.#keeper.status();
-    if (made !== undefined) log.warn({ made }, `a machine seed was made, the one before was ${made}`);
-    if (reason !== undefined)
-      log.warn({ hedge: state, reason: reasonOf(reason) }, `the TLS hedge is ${state}`);
-    if (mixKey === undefined) return undefined;
-    const bytes = hmac('sha512', mixKey, hedgeInput(environment, 0n));
-    wipe(mixKey);
-    return { bytes, unspent: state === 'on' };
-  }
-
-  /** Hedges again and lets the seed have what was heard since, beside everything else. */
-  #renewSeed(): void {
-    const renew = async (): Promise<void> => {
-      await this.#keeper.hedge();
-      if (!this.#stopping.signal.aborted) await this.#keeper.foldRoot(this.#accumulator);
-    };
-    renew().catch((error: unknown) =>
-      this.#options.log.error({ reason: reasonOf(error) }, 'the machine seed was not renewed'),
-    );
-  }
-
-  #newRunner(entry: SourceEntry): SourceRunner {
-    const { environment } = this.#options;
-    const source = createSource(entry, {
-      // Sources make their connections where a resume can cut them.
-      environment: { ...environment, connect: (endpoint) => this.#outgoing.connect(endpoint) },
-      tls: () => this.#needTls(),
-    });
-    return new SourceRunner(source, entry, this.#numberOf(entry.name), this.#accumulator, environment);
-  }
-
-  async #startSource(runner: SourceRunner): Promise<void> {
-    this.#runners.set(runner.entry.name, runner);
-    await runner.start();
-  }
-
-  async #stopSource(name: string): Promise<void> {
-    const runner = this.#runners.get(name);
-    if (runner === undefined) return;
-    this.#runners.delete(name);
-    this.#simulatedBefore ||= runner.everSimulated;
-    await runner.stop();
   }
 
   #newOutlet(entry: OutletEntry): Outlet {
@@ -393,12 +330,11 @@ export class Node {
   #judge(): Readiness {
     const nowNs = this.#options.environment.monotonicNs();
     if (this.#readiness === undefined || nowNs - this.#readiness.atNs > READINESS_FRESH_NS) {
-      const runners = [...this.#runners.values()];
       const value = judge(
         this.#accumulator.seeded,
         this.#waitingFor,
-        runners.map((runner) => runner.status()),
-        this.#simulatedBefore || runners.some((runner) => runner.everSimulated),
+        this.#sources.status(),
+        this.#sources.everSimulated,
       );
       this.#readiness = { atNs: nowNs, value };
     }
@@ -409,24 +345,7 @@ export class Node {
     if (this.#tls === undefined) throw new LamplighterError('ERR_CONFIG', 'tls: missing');
     return this.#tls;
   }
-
-  /** A source keeps its number for the life of the node, also across a reload that changes it. */
-  #numberOf(name: string): number {
-    const number = this.#numbers.get(name) ?? this.#numbers.size;
-    if (number >= RESUME_NUMBER) {
-      throw new LamplighterError('ERR_CONFIG', 'sources: more than 254 names since the node started', {
-        hint: 'restart the node',
-      });
-    }
-    this.#numbers.set(name, number);
-    return number;
-  }
 }
-
-const hedgeStatus = ({ state, reason }: HedgeStatus): NodeStatus['hedge'] => ({
-  state,
-  ...(reason && { reason: reasonOf(reason) }),
-});
 
 const outletStatus = (outlet: Outlet): NodeStatus['outlets'][number] => ({
   name: outlet.name,
