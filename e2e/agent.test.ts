@@ -1,7 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BootReport } from '../packages/lamplighter/dist/agent/boot.js';
@@ -10,6 +11,8 @@ import { Command, endAll, eventually, freePorts, listens, run, untilStatus } fro
 
 const STOP_MS = 2_000;
 const REGISTER = fileURLToPath(new URL('../packages/lamplighter/dist/register.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../packages/lamplighter/bin/lamplighter.js', import.meta.url));
+const SLEEP_HOOK = fileURLToPath(new URL('../deploy/systemd/system-sleep/lamplighter', import.meta.url));
 const WITHOUT_ADDON = { LAMPLIGHTER_NATIVE: 'off' };
 
 let place: Place;
@@ -61,9 +64,9 @@ const uses = async (): Promise<number> => {
 };
 
 /** Asks an EGD socket for bytes; rejects when it is closed first. */
-function drawn(path: string, length: number): Promise<Buffer> {
+function drawn(socketPath: string, length: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect(path, () => socket.write(Uint8Array.of(2, length)));
+    const socket = net.connect(socketPath, () => socket.write(Uint8Array.of(2, length)));
     let bytes = Buffer.alloc(0);
     socket.on('data', (chunk) => {
       bytes = Buffer.concat([bytes, chunk]);
@@ -130,17 +133,17 @@ describe('an agent that stays', () => {
     const { port } = await relay();
     const socket = { path: 'run/egd/egd.sock' };
     const file = place.writeAgent([port], { refreshMs: 1_000, socket });
-    const path = place.path('run/egd/egd.sock');
+    const egd = place.path('run/egd/egd.sock');
     execFileSync('mkdir', ['-p', place.path('run')]);
     const agent = new Command(['agent', '--json', '--config', file]);
     const [first, second, third] = await untilReports(agent, 3);
     for (const report of [first, second, third])
       expect(report).toMatchObject({ seeded: true, beacons: 1, hedge: 'on' });
-    const [one, other] = [await drawn(path, 64), await drawn(path, 64)];
+    const [one, other] = [await drawn(egd, 64), await drawn(egd, 64)];
     expect(one.equals(other)).toBe(false);
 
     const program = spawn(process.execPath, ['--import', REGISTER, '-e', HEARD_AGENT], {
-      env: { ...process.env, LAMPLIGHTER_SOCKET: path },
+      env: { ...process.env, LAMPLIGHTER_SOCKET: egd },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const said: Buffer[] = [];
@@ -151,7 +154,7 @@ describe('an agent that stays', () => {
     const { code, tookMs } = await agent.stop();
     expect(code).toBe(0);
     expect(tookMs).toBeLessThan(STOP_MS);
-    expect(existsSync(path)).toBe(false);
+    expect(existsSync(egd)).toBe(false);
   });
 
   it('starts over at once when told of a resume, by signal and by command', async () => {
@@ -167,6 +170,20 @@ describe('an agent that stays', () => {
     const told = await run(['agent', 'resume', '--config', file]);
     expect(told).toMatchObject({ code: 0, stdout: `told the agent, process ${agent.pid}\n` });
     await untilReports(agent, 3);
+    const bin = place.path('bin');
+    mkdirSync(bin);
+    symlinkSync(PROGRAM, path.join(bin, 'lamplighter'));
+    const env = {
+      ...process.env,
+      PATH: `${bin}:${path.dirname(process.execPath)}:/usr/bin:/bin`,
+      LAMPLIGHTER_AGENT_CONFIG: file,
+    };
+    execFileSync(SLEEP_HOOK, ['pre', 'suspend'], { env });
+    expect(execFileSync(SLEEP_HOOK, ['post', 'suspend'], { env, encoding: 'utf8' })).toContain(
+      'told the agent',
+    );
+    await untilReports(agent, 4);
+    expect(reports(agent)).toHaveLength(4);
     await agent.stop();
     const nobody = await run(['agent', 'resume', '--config', file]);
     expect(nobody.code).toBe(1);

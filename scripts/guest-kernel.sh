@@ -2,13 +2,13 @@
 # Fetches what the guests of the end-to-end tests boot: Debian's full kernel and a static busybox, as Debian's signed
 # packages, into the user's cache. Nothing is installed. Prints the folder.
 # With --cached it fetches nothing, and fails when the folder is not there.
-# Needs apt-get with package lists, dpkg-deb and xz. 71 MB are fetched, 75 MB stay.
+# Needs apt-get with its package lists, dpkg-deb and xz. 71 MB are fetched, 70 MB stay; takes 8 s beside the download.
 set -eu
 
-# Modules that guests load, with all they depend on: the root file system and the control port; a camera; random numbers
-# and serial ports from the host; networks; USB over dummy_hcd.
-modules='9pnet_virtio 9p overlay virtio_pci virtio_console virtio-rng vivid virtio_net e1000 vmw_vsock_virtio_transport
-  virtio_blk virtiofs uvcvideo dummy_hcd libcomposite usb_f_uvc'
+# Modules that guests load, with all they depend on: the host's files, serial ports and random numbers; a camera; disks and
+# networks.
+modules='9pnet_virtio 9p overlay virtiofs virtio_pci virtio_console virtio-rng vivid virtio_blk virtio_net e1000
+  vmw_vsock_virtio_transport'
 
 # Another script makes another folder, so a cache that CI kept from last time is never out of step.
 hash=$(sha256sum "$0" | cut -c1-12)

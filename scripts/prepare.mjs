@@ -45,5 +45,8 @@ export function prepare() {
   if (!buildAddon()) console.error('the native addon could not be built; going on without it');
   const packages = ['core', 'native', 'lamplighter'].map((name) => join(root, 'packages', name));
   const isOld = (folder) => modifiedAt(join(folder, 'dist/.tsbuildinfo')) < newestSource(join(folder, 'src'));
-  if (packages.some(isOld)) quietly('building', join(root, 'node_modules/.bin/tsc'), ['-b']);
+  if (packages.some(isOld)) {
+    quietly('building', join(root, 'node_modules/.bin/tsc'), ['-b']);
+    quietly('bundling', process.execPath, [join(root, 'packages/lamplighter/scripts/bundle.mjs')]);
+  }
 }

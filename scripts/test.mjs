@@ -36,6 +36,7 @@ const steps = [
   ['format', bin('prettier'), ['--check', '--log-level', 'warn', '.']],
   ['lint', bin('oxlint'), ['--type-aware', '--deny-warnings', '--quiet']],
   ['types', bin('tsc'), ['-b']],
+  ['bundle', process.execPath, [join(root, 'packages/lamplighter/scripts/bundle.mjs')]],
 ];
 const failed = steps.filter(([, command, args]) => !run(command, args)).map(([name]) => name);
 

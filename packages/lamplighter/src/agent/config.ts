@@ -1,8 +1,6 @@
-import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import type { Environment } from '../local/environment.js';
 import { entryName, filePath, httpsUrl, peer } from '../config/fields.js';
-import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
+import { tlsPaths } from '../config/file.js';
 
 const relay = z.strictObject({
   name: entryName.describe('shown in what the agent reports; unique'),
@@ -65,19 +63,3 @@ export const agentConfig = z.strictObject({
 });
 
 export type AgentConfig = z.output<typeof agentConfig>;
-
-/**
- * Reads and validates an agent's configuration.
- * @throws LamplighterError ERR_CONFIG_FILE, ERR_CONFIG: every fault named with its key path
- */
-export async function loadAgentConfig(environment: Environment, path: string): Promise<AgentConfig> {
-  const config = validate(agentConfig, await readYaml(environment, path), path, 'schema --agent');
-  const folder = dirname(resolve(path));
-  return {
-    ...config,
-    tls: resolveTls(folder, config.tls),
-    state: resolve(folder, config.state),
-    report: resolve(folder, config.report),
-    ...(config.socket && { socket: { ...config.socket, path: resolve(folder, config.socket.path) } }),
-  };
-}

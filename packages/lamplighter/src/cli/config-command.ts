@@ -17,7 +17,7 @@ export function addConfigCommand(program: Command): void {
       ]);
       const environment = systemEnvironment();
       const { tls } = options.agent
-        ? await (await import('../agent/config.js')).loadAgentConfig(environment, file)
+        ? await (await import('../agent/config-file.js')).loadAgentConfig(environment, file)
         : await (await import('../node/config.js')).loadNodeConfig(environment, file);
       if (tls !== undefined) await loadTlsFiles(tls);
       answer(`${file}: good`);

@@ -3,7 +3,9 @@ import { SOFTWARE } from '../wire/software.js';
 import { addAgentCommand } from './agent-command.js';
 import { addBeaconCommand } from './beacon-command.js';
 import { addCaCommand } from './ca-command.js';
+import { addCameraCommand } from './camera-command.js';
 import { addConfigCommand } from './config-command.js';
+import { addDoctorCommand } from './doctor-command.js';
 import { addNodeCommand } from './node-command.js';
 import { addSeedCommand } from './seed-command.js';
 import { addSourcesCommand } from './sources-command.js';
@@ -31,9 +33,11 @@ for (const add of [
   addAgentCommand,
   addBeaconCommand,
   addCaCommand,
+  addCameraCommand,
   addConfigCommand,
   addSourcesCommand,
   addSeedCommand,
+  addDoctorCommand,
   addWallCommand,
 ]) {
   add(program);
