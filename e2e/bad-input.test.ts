@@ -24,7 +24,7 @@ describe('a command used wrongly exits 64 and names what is wrong', () => {
     [['brighten'], "unknown command 'brighten'"],
     [['node'], "required option '--config <file>' not specified"],
     [['node', '--config', 'x', '--fast'], "unknown option '--fast'"],
-    [['agent', '--config', 'x'], "required option '--once' not specified"],
+    [['agent', '--once', '--fast'], "unknown option '--fast'"],
     [['up', 'now'], "too many arguments for 'up'. Expected 0 arguments but got 1"],
     [
       ['beacon', '--from', 'http://relay', ...AT],
@@ -87,7 +87,7 @@ describe('a broken configuration exits 78 and names the place and the cure', () 
       'an unknown kind of source',
       'name: here\nstate: s\nsources: [{ kind: dragon }]\n',
       [
-        "DIR/bad.yaml: sources[0].kind: invalid discriminator value. Expected 'os' | 'timing' | 'camera' | 'feed' | 'beacon'",
+        "DIR/bad.yaml: sources[0].kind: invalid discriminator value. Expected 'camera' | 'feed' | 'beacon' | 'egd' | 'mailbox' | 'process' | 'public' | 'whirlwind' | 'timing' | 'jitter' | 'hwrng' | 'tpm' | 'cpu' | 'os'",
         schema,
       ],
     ],
@@ -96,7 +96,7 @@ describe('a broken configuration exits 78 and names the place and the cure', () 
       'name: here\nstate: s\nsources: [{ kind: camera, url: "gopher://me:secret@camera/" }]\n',
       [
         "DIR/bad.yaml: sources[0].url: the camera's url has a protocol that is not allowed " +
-          '(a file name with a colon needs ./ before it); use http(s)://…, rtsp://…, /dev/videoN, or the path of a video file',
+          '(a file name with a colon needs ./ before it); use http(s)://… (MJPEG), rtsp://…, /dev/videoN, the path of a video file, or for other streams ffmpeg+http(s)://…, srt://…, rtmp(s)://…',
         schema,
       ],
     ],

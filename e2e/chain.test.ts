@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { nativeAddon } from '../packages/native/dist/index.js';
 import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
 import { MjpegTestServer } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
 import { commandLineOf, descendants, runs, signalAll, withEnvironment } from './proc.fixture.js';
@@ -61,19 +62,28 @@ function modes(directory: string, below = ''): [string, string][] {
     });
 }
 
+/** A seed cannot be made without the addon, which locks it. */
+const seedFiles = (hop: string): [string, string][] => [
+  ...(nativeAddon().supported ? [[`state/${hop}/seed`, '600'] as [string, string]] : []),
+  [`state/${hop}/seed.lock`, '600'],
+];
+
 describe('lamplighter up --once', () => {
   it('takes light from the wall into the kernel, from nothing, and tells it hop by hop', async () => {
     const { stderr, ...summary } = await once(state('once'));
     expect(summary).toMatchObject({
       seeded: true,
       beacons: 1,
-      kernel: { device: '/dev/random', bytesWritten: 64, creditedBits: 0, reseeded: false },
+      kernel: { device: '/dev/random', bytesWritten: 64, creditedBits: 0 },
       basis: ['simulated'],
     });
     const heard = summary.sources;
     expect(heard['office']?.['wall']).toBeGreaterThan(1_000);
     expect(heard['relay']?.['office']).toBeGreaterThanOrEqual(64);
-    expect(heard['machine']).toMatchObject({ 'beacon/relay': 64, os: 64 });
+    // In effect now if it could be told so, which needs CAP_SYS_ADMIN and the addon; else at the next reseed.
+    const { call, reseeded } = summary.kernel;
+    expect([call, reseeded]).toEqual(call === 'write' ? ['write', false] : ['RNDADDENTROPY', true]);
+    expect(heard['machine']).toMatchObject({ 'beacon/relay': 64, whirlwind: 800, os: 64 });
     expect(Object.keys(summary.urls)).toEqual(['wall', 'office', 'relay', 'beacons']);
     for (const url of Object.values(summary.urls))
       expect(url).toMatch(/^https?:\/\/127\.0\.0\.1:\d+(\/v1\/status)?$/);
@@ -112,9 +122,14 @@ describe('lamplighter up --once', () => {
         ['office.yaml', '600'],
         ['relay.yaml', '600'],
         ['state/', '700'],
+        ['state/machine/', '700'],
+        ['state/machine/agent.json', '644'],
+        ...seedFiles('machine'),
         ['state/office/', '700'],
+        ...seedFiles('office'),
         ['state/office/start-number', '600'],
         ['state/relay/', '700'],
+        ...seedFiles('relay'),
         ['state/relay/start-number', '600'],
       ], // prettier-ignore
     );
@@ -192,7 +207,9 @@ describe('lamplighter up --camera', () => {
 
   it('carries on without a camera that is not there, and says so', async () => {
     const { seeded, basis, stderr } = await once(state('blind'), '--camera', 'http://127.0.0.1:9/');
-    expect({ seeded, basis }).toEqual({ seeded: true, basis: ['degraded'] });
+    expect(seeded).toBe(true);
+    // Whether the relay is still degraded when its beacon is made, or has heard the office by then, is a race.
+    expect(basis.filter((word) => word !== 'degraded')).toEqual([]);
     expect(stderr).toMatch(/office {3}wall: no connection to .* \[ERR_CAMERA_GONE\]/);
   });
 });

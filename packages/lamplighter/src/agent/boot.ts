@@ -93,14 +93,14 @@ export async function boot(
 ): Promise<BootReport> {
   const { environment, keeper, native } = doors;
   const startedNs = environment.monotonicNs();
+  const tls = await loadTlsFiles(config.tls);
+  // Before the first TLS context is made: it would draw on what the OS alone gave.
   const mixKey = options.isFirst ? await keeper.open() : await keeper.use();
   const { state: hedge, reason: hedgeFault, made } = keeper.status();
   if (options.requireHedge === true && hedge !== 'on') {
     wipe(mixKey);
     throw hedgeFault ?? new LamplighterError('ERR_HEDGE_OFF', 'the TLS hedge is off');
   }
-  // Only now: a context made before the hedge would draw on what the OS alone gave.
-  const tls = await loadTlsFiles(config.tls);
   const prepare = hedgeEach(keeper);
   const clock = clockFault(tls, keeper.lastChangedMs, environment.realtimeNs());
   const relays =

@@ -1,5 +1,5 @@
 import { LamplighterError } from '@lamplighter/core';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { loadTlsFiles } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
 import { loadNodeConfig } from '../node/config.js';
@@ -40,7 +40,7 @@ export function sourceOf(
     throw new LamplighterError(
       'ERR_USAGE',
       isKnown
-        ? `${kind}: ${z.prettifyError(parsed.error).split('\n').join('; ')}`
+        ? `${kind}: ${faultsOf(parsed.error)}`
         : `there is no source '${kind}'`,
       { hint: isKnown ? 'give options as --set key=value' : `there is: ${kinds.join(', ')}` },
     );
@@ -48,6 +48,10 @@ export function sourceOf(
   const entry = parsed.data;
   return createSource(entry, { environment, tls: () => noCertificates(entry) });
 }
+
+/** Each fault by its key. */
+const faultsOf = (error: z.ZodError): string =>
+  error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
 
 /**
  * Makes one source of a node's configuration, with the node's certificates.

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { loadAgentConfig } from '../agent/config.js';
+import { loadAgentConfig } from '../agent/config-file.js';
 import { systemEnvironment } from '../local/environment.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import { loadNodeConfig, type NodeConfig, nodeConfig } from './config.js';

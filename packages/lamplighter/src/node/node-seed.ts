@@ -37,17 +37,24 @@ export class NodeSeed {
   /** Hedges this process's OpenSSL, having made the seed if there was none. */
   async open(): Promise<void> {
     const mixKey = await this.#keeper.open();
-    const { state, reason, made } = this.#keeper.status();
-    if (made !== undefined) this.#log.warn({ made }, `a machine seed was made: the one before was ${made}`);
-    if (reason !== undefined) {
-      this.#log.warn({ hedge: state, reason: reasonOf(reason) }, `the TLS hedge is ${state}`);
-    }
     if (mixKey === undefined) return;
+    const { state } = this.#keeper.status();
     this.#part = {
       bytes: hmac('sha512', mixKey, hedgeInput(this.#environment, 0n)),
       unspent: state === 'on',
     };
     wipe(mixKey);
+  }
+
+  /** Logs what became of the seed, once the node has started. */
+  tell(): void {
+    const { state, reason, made } = this.#keeper.status();
+    if (made === 'missing') this.#log.info('there was no machine seed: one was made');
+    if (made === 'lost')
+      this.#log.warn('the machine seed was lost: another was made; enrol this machine again');
+    if (reason !== undefined) {
+      this.#log.warn({ hedge: state, reason: reasonOf(reason) }, `the TLS hedge is ${state}`);
+    }
   }
 
   /** To be called after the first seeding: the part is wiped, and the seed renewed from now on. */

@@ -128,10 +128,10 @@ export class Node {
     const { environment, log } = this.#options;
     const { tls, listen, admin, state, sources, outlets } = this.#config;
     try {
-      this.#startNumber = await raiseStartNumber(environment, state);
-      // Before the first key or TLS context.
-      await this.#seed.open();
       this.#tls = tls && (await loadTlsFiles(tls));
+      this.#startNumber = await raiseStartNumber(environment, state);
+      // Before the first TLS context is made.
+      await this.#seed.open();
       if (this.#tls && listen) {
         this.#listener = new Listener(this.#tls, {
           onError: (error: unknown) => log.error({ reason: reasonOf(error) }, 'a request failed'),
@@ -150,6 +150,7 @@ export class Node {
       throw error;
     }
     log.info({ software: SOFTWARE, start: String(this.#startNumber), admin: this.#admin.url }, 'started');
+    this.#seed.tell();
     void this.#firstSeeding();
   }
 
