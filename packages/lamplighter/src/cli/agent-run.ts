@@ -21,6 +21,8 @@ export const DEFAULT_AGENT_CONFIG = '/etc/lamplighter/agent.yaml';
 
 /** Runs an agent: once, or until it is told to stop. */
 export async function runAgent(flags: AgentFlags): Promise<void> {
+  // A core dump would hold the seed. Without the addon the limits of the service have to do: the doctor says which.
+  systemNative.disableCoreDumps();
   // Node would open its debugger at SIGUSR1.
   process.on('SIGUSR1', () => undefined);
   const environment = systemEnvironment();

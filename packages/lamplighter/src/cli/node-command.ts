@@ -13,12 +13,14 @@ export function addNodeCommand(program: Command): void {
       '\nSIGHUP reloads configuration and certificates; when the new one is not valid the old one stays.\nSIGUSR2 says that this machine was restored from a snapshot, cloned or asleep, where nothing else tells.\nLogs go to standard error, one JSON object a line.',
     )
     .action(async ({ config: file }: { config: string }) => {
-      const [{ loadNodeConfig }, { openLog }, { Node }, { systemEnvironment }] = await Promise.all([
-        import('../node/config.js'),
-        import('../node/log.js'),
-        import('../node/node.js'),
-        import('../local/environment.js'),
-      ]);
+      const [{ loadNodeConfig }, { openLog }, { Node }, { systemEnvironment }, { systemNative }] =
+        await Promise.all([
+          import('../node/config.js'),
+          import('../node/log.js'),
+          import('../node/node.js'),
+          import('../local/environment.js'),
+          import('../local/native-doors.js'),
+        ]);
       const environment = systemEnvironment();
       const config = await loadNodeConfig(environment, file);
       const log = openLog(config.log.level, config.name);
@@ -34,6 +36,8 @@ export function addNodeCommand(program: Command): void {
               log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
           );
       });
+      // A core dump would hold keys and pools. Without the addon the limits of the service have to do.
+      systemNative.disableCoreDumps();
       // Node would open its debugger at SIGUSR1.
       process.on('SIGUSR1', () => undefined);
       process.on('SIGUSR2', () => {

@@ -39,9 +39,7 @@ export function sourceOf(
     const isKnown = kinds.includes(kind);
     throw new LamplighterError(
       'ERR_USAGE',
-      isKnown
-        ? `${kind}: ${faultsOf(parsed.error)}`
-        : `there is no source '${kind}'`,
+      isKnown ? `${kind}: ${faultsOf(parsed.error)}` : `there is no source '${kind}'`,
       { hint: isKnown ? 'give options as --set key=value' : `there is: ${kinds.join(', ')}` },
     );
   }

@@ -53,6 +53,7 @@ export function notingNative(notes: { call: string; bytes: string }[] = []): Nat
     reseedOpenssl: (bytes) => note('reseedOpenssl', bytes),
     addEntropy: (bytes, creditBits) => note(`addEntropy(${creditBits})`, bytes),
     reseedKernel: () => note('reseedKernel'),
+    disableCoreDumps: () => note('disableCoreDumps'),
     lockFile: (fd, options) => systemNative.lockFile(fd, options),
   };
 }

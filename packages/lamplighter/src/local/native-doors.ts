@@ -11,6 +11,8 @@ export interface NativeDoors {
   addEntropy(bytes: Uint8Array, creditBits: number): Ability<unknown>;
   /** RNDRESEEDCRNG. */
   reseedKernel(): Ability<unknown>;
+  /** No core dump of this process, and no debugger of another user's: prctl and setrlimit. */
+  disableCoreDumps(): Ability<unknown>;
   /** flock(2) of an open file, without waiting. */
   lockFile(fd: number, options: { readonly exclusive: boolean }): Ability<{ locked: boolean }>;
 }
@@ -21,5 +23,6 @@ export const systemNative: NativeDoors = {
   reseedOpenssl: native.reseedOpenssl,
   addEntropy: native.addEntropy,
   reseedKernel: native.reseedKernel,
+  disableCoreDumps: native.disableCoreDumps,
   lockFile: native.lockFile,
 };

@@ -169,17 +169,18 @@ export class SeedStore {
       await replaceDurably(this.#environment.fs, this.path, file);
       return undefined;
     } catch (cause) {
-      return new LamplighterError(
-        'ERR_SEED_NOT_ROTATED',
-        `the machine seed cannot be rotated: ${reasonIn(cause)}`,
-        {
-          hint: `make ${this.#folder} writable, with room on its disk`,
-          cause,
-        },
-      );
+      return this.#unwritable('rotated', cause);
     } finally {
       wipe(file);
     }
+  }
+
+  #unwritable(what: 'locked' | 'rotated', cause: unknown): LamplighterError {
+    return new LamplighterError(
+      'ERR_SEED_NOT_ROTATED',
+      `the machine seed cannot be ${what}: ${reasonIn(cause)}`,
+      { hint: `make ${this.#folder} writable, with room on its disk`, cause },
+    );
   }
 
   async #read(): Promise<{ record: SeedRecord; lastChangedMs: number; fault: LamplighterError | undefined }> {
@@ -250,10 +251,9 @@ export class SeedStore {
   async #withLock<T>(body: (unlocked: LamplighterError | undefined) => Promise<T>): Promise<T> {
     const environment = this.#environment;
     const path = join(this.#folder, LOCK_NAME);
-    const busy = (why: string, cause?: unknown) =>
+    const busy = (why: string) =>
       new LamplighterError('ERR_SEED_BUSY', `the machine seed cannot be locked: ${why}`, {
         hint: 'is another agent or node at work in the same folder',
-        ...(cause !== undefined && { cause }),
       });
     let file: Awaited<ReturnType<Environment['fs']['open']>>;
     try {
@@ -263,7 +263,7 @@ export class SeedStore {
         0o600,
       );
     } catch (cause) {
-      return await body(busy(reasonIn(cause), cause));
+      return await body(this.#unwritable('locked', cause));
     }
     try {
       const untilNs = environment.monotonicNs() + BigInt(LOCK_WITHIN_MS) * 1_000_000n;
