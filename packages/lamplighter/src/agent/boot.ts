@@ -119,13 +119,13 @@ export async function boot(
   if (options.streams === undefined) wipe(streams);
   else options.streams(streams);
   wipe(root);
+  const heard = relays.filter((source) => answered.has(labelOf(source)));
   const unfolded =
-    answered.size === 0 || relays.length === 0
+    heard.length === 0
       ? undefined
       : await keeper.fold(parts.filter(({ label }) => label.startsWith('beacon/')));
   for (const { bytes } of parts) wipe(bytes);
 
-  const heard = relays.filter((source) => answered.has(labelOf(source)));
   return {
     seeded: !('reason' in kernel),
     beacons: heard.length,

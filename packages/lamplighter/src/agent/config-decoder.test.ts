@@ -7,7 +7,7 @@ const TLS = { ca: 'ca.pem', cert: 'web.pem', key: 'web.key' };
 const RELAY = { name: 'relay-1', url: 'https://relay-1.example:9443' };
 const LEAST = { tls: TLS, relays: [RELAY] };
 const MOST = {
-  tls: TLS,
+  tls: { ...TLS, requireHybrid: true },
   relays: [
     { ...RELAY, peer: 'relay' },
     { name: 'relay-2', url: 'https://[::1]:9443/' },

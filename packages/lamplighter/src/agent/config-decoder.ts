@@ -30,12 +30,19 @@ function configOf(value: unknown): AgentConfig {
     'refreshMs',
     'kernel',
   ]);
-  const tls = fieldsOf(config['tls'], ['ca', 'cert', 'key']);
+  const tls = fieldsOf(config['tls'], ['ca', 'cert', 'key', 'requireHybrid']);
+  const { requireHybrid } = tls;
+  accept(requireHybrid === undefined || typeof requireHybrid === 'boolean');
   const kernel = fieldsOf(ifAbsent(config['kernel'], {}), ['device', 'creditBits']);
   const relays = listOf(config['relays'], 1, 16).map((relay) => relayOf(relay));
   accept(new Set(relays.map(({ name }) => name)).size === relays.length);
   return {
-    tls: { ca: pathOf(tls['ca']), cert: pathOf(tls['cert']), key: pathOf(tls['key']) },
+    tls: {
+      ca: pathOf(tls['ca']),
+      cert: pathOf(tls['cert']),
+      key: pathOf(tls['key']),
+      ...(requireHybrid !== undefined && { requireHybrid }),
+    },
     relays,
     require: integerOf(config['require'], 0, 16, 1),
     deadlineMs: integerOf(config['deadlineMs'], 100, 300_000, 5_000),

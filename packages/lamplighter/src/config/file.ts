@@ -11,6 +11,12 @@ export const tlsPaths = z.strictObject({
   ca: filePath.describe('the private CA’s certificate, PEM'),
   cert: filePath.describe('this node’s certificate, PEM'),
   key: filePath.describe('its private key, PEM, mode 0600'),
+  requireHybrid: z
+    .boolean()
+    .optional()
+    .describe(
+      'only post-quantum hybrid key exchange, X25519MLKEM768: needs OpenSSL 3.5 (Node 24) at both ends',
+    ),
 });
 
 /** TLS paths made absolute. */

@@ -13,6 +13,12 @@ export interface TlsPaths {
   readonly key: string;
 }
 
+/** The files, and what is asked of connections that use them. */
+export interface TlsOptions extends TlsPaths {
+  /** See {@link TlsMaterial.requireHybrid}. */
+  readonly requireHybrid?: boolean | undefined;
+}
+
 /** What one end of a TLS connection holds, read and checked. */
 export interface TlsMaterial {
   readonly ca: Buffer;
@@ -22,6 +28,8 @@ export interface TlsMaterial {
   readonly identity: PeerIdentity;
   /** When our own certificate expires. */
   readonly notAfter: Date;
+  /** Whether connections without a post-quantum hybrid key exchange are refused: who records them may decrypt them one day. */
+  readonly requireHybrid?: boolean;
 }
 
 /** PEM files are a few hundred bytes; whatever is longer is something else. */
@@ -37,9 +45,9 @@ const EXPIRY_WARNING_MS = 7 * 86_400_000;
  * server from starting; the handshakes say so.
  * @returns the material, with the key in a buffer of its own
  * @throws LamplighterError ERR_CERTIFICATE_FILE (unreadable, not PEM, not issued by the CA, no lamplighter identity,
- *   expired), ERR_KEY_FILE (unreadable, readable by others, not the certificate's key); each names the path and the cure
+ *   expired), ERR_CONFIG (hybrid key exchange that this runtime does not have), ERR_KEY_FILE (unreadable, readable by others, not the certificate's key); each names the path and the cure
  */
-export async function loadTlsFiles(paths: TlsPaths): Promise<TlsMaterial> {
+export async function loadTlsFiles(paths: TlsOptions): Promise<TlsMaterial> {
   // One after the other: of several mistakes the first is named, and always the same one.
   const ca = await readBounded(paths.ca, 'ERR_CERTIFICATE_FILE', 'CA certificate');
   const cert = await readBounded(paths.cert, 'ERR_CERTIFICATE_FILE', 'certificate');
@@ -67,7 +75,9 @@ export async function loadTlsFiles(paths: TlsPaths): Promise<TlsMaterial> {
     );
   }
   checkKey(leaf, key, paths);
-  return { ca, cert, key, identity, notAfter };
+  const { requireHybrid = false } = paths;
+  if (requireHybrid) checkHybrid();
+  return { ca, cert, key, identity, notAfter, requireHybrid };
 }
 
 /**
@@ -141,6 +151,17 @@ function identityIn(leaf: X509Certificate, path: string): PeerIdentity {
     const reason = cause instanceof Error ? cause.message : 'no identity';
     throw certificateError(`${path}: ${reason}`, REISSUE, cause);
   }
+}
+
+/** OpenSSL has X25519MLKEM768 from 3.5 on. */
+function checkHybrid(): void {
+  const [major = 0, minor = 0] = process.versions.openssl.split('.').map(Number);
+  if (major > 3 || (major === 3 && minor >= 5)) return;
+  throw new LamplighterError(
+    'ERR_CONFIG',
+    `tls.requireHybrid: OpenSSL ${process.versions.openssl} has no hybrid key exchange`,
+    { hint: 'run this with Node 24, or leave requireHybrid out' },
+  );
 }
 
 function checkKey(leaf: X509Certificate, key: Buffer, paths: TlsPaths): void {
