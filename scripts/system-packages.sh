@@ -1,21 +1,27 @@
 #!/bin/sh
-# Installs the system packages that tests use. `npm start` needs none of them.
+# Installs the system packages that tests use, and fetches the kernel of their virtual machines. `npm start` needs none of them.
 # With --missing it only names those that are not there.
 set -eu
 
 # command : Debian package
-needed='ffmpeg:ffmpeg rtsp-server:rtsp-server-perl openssl:openssl rngtest:rng-tools5 dieharder:dieharder'
+needed='cc:gcc ffmpeg:ffmpeg rtsp-server:rtsp-server-perl openssl:openssl rngtest:rng-tools5 dieharder:dieharder
+  strace:strace swtpm:swtpm tpm2_getrandom:tpm2-tools eb_server_egd:entropybroker ekeyd-egd-linux:ekeyd-egd-linux
+  qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils'
+guest="$(dirname "$0")/guest-kernel.sh"
 
 missing=''
 for pair in $needed; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
-[ -n "$missing" ] || exit 0
 if [ "${1:-}" = --missing ]; then
-  echo "$missing"
+  sh "$guest" --cached >/dev/null || missing="$missing guest-kernel"
+  [ -z "$missing" ] || echo "$missing"
   exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-# shellcheck disable=SC2086
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+if [ -n "$missing" ]; then
+  apt-get update -qq
+  # shellcheck disable=SC2086
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+sh "$guest" >/dev/null

@@ -1,7 +1,7 @@
 # Runs what the host asks for. The host sends lines of a name, a time limit in seconds, a number of bytes and a script in
 # base64; the answer is a line of \001, the name, the exit code and the lengths of stdout and stderr, and then both, at most
 # so many bytes of each. Commands run beside each other; answers come one at a time.
-export HOME=/root LANG=C.UTF-8
+export HOME=/run/guest/home LANG=C.UTF-8
 # Before the host's: kmod's modprobe wants indexes that busybox's depmod does not write.
 export PATH=/run/guest:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 cd /

@@ -32,14 +32,17 @@ const START = 0x01;
  */
 export class Control {
   readonly #port: Duplex;
+  readonly #patience: number;
   readonly #prefix = randomBytes(4).toString('hex');
   readonly #pending = new Map<string, Pending>();
   #count = 0;
   #heard = Buffer.alloc(0);
   #closed: Error | undefined;
 
-  constructor(port: Duplex) {
+  /** @param options - `patience`: so many times as long as the guest limits a command, the host waits for it */
+  constructor(port: Duplex, { patience }: { patience: number }) {
     this.#port = port;
+    this.#patience = patience;
     port.on('data', (chunk: Buffer) => this.#take(chunk));
     // The end of QEMU resets it, and is told by who waits for QEMU.
     port.on('error', () => {});
@@ -47,7 +50,7 @@ export class Control {
 
   /**
    * Runs a shell script as root in the guest.
-   * @param limitMs - after this the guest ends it and everything in its process group
+   * @param limitMs - after this, in its own time, the guest ends it and everything in its process group
    * @throws Error when it was not done in time, wrote more than 1 MiB, or the guest is gone
    */
   run(script: string, limitMs: number): Promise<GuestOutput> {
@@ -56,7 +59,7 @@ export class Control {
     return new Promise((resolve, reject) => {
       const late = () =>
         this.#fail(name, new Error(`the guest did not answer within ${limitMs} ms: ${script}`));
-      const timer = setTimeout(late, limitMs + GRACE_MS);
+      const timer = setTimeout(late, limitMs * this.#patience + GRACE_MS);
       this.#pending.set(name, { startedMs: performance.now(), limitMs, timer, resolve, reject });
     });
   }
@@ -98,7 +101,7 @@ export class Control {
       const stdout = body.toString('utf8', 0, sentOut);
       const stderr = body.toString('utf8', sentOut, sentOut + sentErr);
       const tookMs = performance.now() - pending.startedMs;
-      if (TIMED_OUT.includes(code) && tookMs >= pending.limitMs) {
+      if (TIMED_OUT.includes(code) && tookMs * this.#patience >= pending.limitMs) {
         this.#fail(name, new Error(`ended by its time limit in the guest\n${stdout}\n${stderr}`));
       } else if (out + err > sentOut + sentErr) {
         this.#fail(name, new Error(`wrote ${out} and ${err} bytes: more than ${MAX_OUTPUT_BYTES}`));

@@ -14,8 +14,11 @@ import { Qmp, type QmpEvent } from './qmp.fixture.js';
 export interface GuestOptions {
   /** 512 unless told: enough for Node and ffmpeg. */
   readonly memoryMb?: number;
-  /** 1 unless told; each is a thread of QEMU. */
-  readonly processors?: number;
+  /**
+   * The guest's clock goes on with its instructions, 2 ns each, and with real time only while it is idle (`-icount`). On a busy
+   * host it is then slow and does not know it: for tests of anything with a deadline. False unless told.
+   */
+  readonly ownTime?: boolean;
   /** `max` unless told: everything TCG has, RDRAND and RDSEED among it. */
   readonly cpu?: string;
   /** More for the kernel's command line. */
@@ -42,13 +45,15 @@ const QMP_FD = 4;
 const BOOT_MS = 60_000;
 const RUN_MS = 30_000;
 const POWER_OFF_MS = 15_000;
+/** How much slower than the host's a guest's own time may pass. */
+const OWN_TIME_PATIENCE = 8;
 const SAVE_MS = 60_000;
 const SAVE_BYTES_PER_SECOND = 4 * 1024 ** 3;
 
 const running = new Set<Guest>();
 
 /**
- * For tests: boots a virtual machine with Debian's full kernel, emulated (TCG), without network. Its root
+ * For tests: boots a virtual machine with Debian's full kernel, emulated (TCG), with one processor and no network. Its root
  * is the host's, read-only, with memory laid over it: it has the host's programs and this source tree where the host has
  * them, and what it writes is gone with it.
  *
@@ -96,7 +101,9 @@ export class Guest {
     const { stdout, stderr } = this.#child;
     if (stdout === null || stderr === null) throw new TypeError('stdout and stderr are pipes');
     this.console = new Console(stdout, stderr);
-    this.#control = new Control(socket(this.#child.stdio[CONTROL_FD]));
+    this.#control = new Control(socket(this.#child.stdio[CONTROL_FD]), {
+      patience: options.ownTime === true ? OWN_TIME_PATIENCE : 1,
+    });
     this.#qmp = new Qmp(socket(this.#child.stdio[QMP_FD]));
     this.#over = once(this.#child, 'close').then(
       () => this.#end(temporary, new Error(`QEMU ended\n${this.console.tail()}`)),
@@ -115,7 +122,7 @@ export class Guest {
 
   /**
    * Runs a shell script as root, beside any other. What it leaves running in the background goes on.
-   * @param options - `timeoutMs`: 30 s unless told
+   * @param options - `timeoutMs`: in the guest's time; 30 s unless told
    * @throws Error when it was not done in time, wrote more than 1 MiB, or the guest is gone; not for its exit code
    */
   run(script: string, { timeoutMs = RUN_MS }: { timeoutMs?: number } = {}): Promise<GuestOutput> {
@@ -183,14 +190,15 @@ export class Guest {
 }
 
 function qemuArguments(options: GuestOptions, files: { kernel: string; initrd: string }): string[] {
-  const { memoryMb = 512, processors = 1, cpu = 'max', append = '', devices = [] } = options;
+  const { memoryMb = 512, ownTime = false, cpu = 'max', append = '', devices = [] } = options;
   const { hostRandom = true, share, savedState } = options;
   const root = options.copied === undefined ? 'host' : 'copied';
   const shared = share === undefined ? [] : ['GUEST_SHARE=1'];
   const line = ['console=ttyS0 quiet panic=-1', `GUEST_ROOT=${root}`, ...shared, append].join(' ').trim();
   return [
     '-accel tcg -nodefaults -display none -no-reboot -nic none -serial stdio'.split(' '),
-    ['-m', String(memoryMb), '-smp', String(processors), '-cpu', cpu],
+    ['-m', String(memoryMb), '-smp', '1', '-cpu', cpu],
+    ownTime ? ['-icount', 'shift=1,sleep=on'] : [],
     ['-kernel', files.kernel, '-initrd', files.initrd, '-append', line],
     ['-chardev', `socket,id=qmp,fd=${QMP_FD}`, '-mon', 'chardev=qmp,mode=control'],
     ['-device', 'virtio-serial-pci,id=ports', '-chardev', `socket,id=control,fd=${CONTROL_FD}`],

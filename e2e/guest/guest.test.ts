@@ -1,12 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runs } from '../proc.fixture.js';
 import { type Guest, bootGuest, endGuests } from './guest.fixture.js';
 import { needsGuest } from './kernel.fixture.js';
 
-const PACKAGE = new URL('../../packages/lamplighter/bin/lamplighter.js', import.meta.url).pathname;
+const PROGRAM = fileURLToPath(new URL('../../packages/lamplighter/bin/lamplighter.js', import.meta.url));
 
 needsGuest()('a guest', () => {
   let guest: Guest;
@@ -26,6 +27,8 @@ needsGuest()('a guest', () => {
     expect(await guest.succeed('uname -n')).toBe('guest');
     expect(await guest.succeed('cat /sys/class/misc/hw_random/rng_current')).toMatch(/^virtio_rng/);
     expect(await guest.succeed('head -c 64 /dev/hwrng | wc -c')).toBe('64');
+    // As any machine, and unlike a chroot: programs can be shut in.
+    expect(await guest.run('unshare --net --user true')).toMatchObject({ code: 0 });
   });
 
   it('tells exit code, stdout and stderr apart, whatever bytes they are', async () => {
@@ -51,7 +54,7 @@ needsGuest()('a guest', () => {
 
   it('ends a command at its limit, and everything the command started', async () => {
     await expect(guest.run('sleep 600 & sleep 600', { timeoutMs: 1_000 })).rejects.toThrow(/time limit/);
-    expect(await guest.succeed('grep -c ^sleep /proc/[0-9]*/comm | grep -c ":1" || true')).toBe('0');
+    expect(await guest.succeed('cat /proc/[0-9]*/comm | grep -c ^sleep || true')).toBe('0');
   });
 
   it('refuses output that is too long, and goes on', async () => {
@@ -69,7 +72,7 @@ needsGuest()('a guest', () => {
   });
 
   it('runs this Node and the built program', async () => {
-    expect(await guest.succeed(`${process.execPath} ${PACKAGE} --version`)).toMatch(/^lamplighter \d/);
+    expect(await guest.succeed(`'${process.execPath}' '${PROGRAM}' --version`)).toMatch(/^lamplighter \d/);
   });
 
   it('is asked over QMP', async () => {
@@ -89,7 +92,7 @@ needsGuest()('a guest', () => {
 
 needsGuest()('a guest that cannot boot', () => {
   it('is an error that quotes its console', async () => {
-    await expect(bootGuest({ append: 'rdinit=/nowhere' })).rejects.toThrow(/Kernel panic|not syncing/);
+    await expect(bootGuest({ append: 'rdinit=/nowhere' })).rejects.toThrow(/not syncing/);
   });
 
   it('is an error that quotes QEMU', async () => {

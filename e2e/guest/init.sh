@@ -36,7 +36,7 @@ fi
 ifconfig lo 127.0.0.1 up
 hostname guest
 
-mkdir run/guest run/guest/jobs
+mkdir run/guest run/guest/jobs run/guest/home
 cp /bin/busybox /agent.sh run/guest/
 for applet in modprobe rmmod poweroff; do ln -s busybox run/guest/$applet; done
 # Not chroot, in which the kernel makes no user namespaces: guests are machines like any other.
