@@ -4,7 +4,8 @@
 set -eu
 
 # command : Debian package
-needed='cc:gcc ffmpeg:ffmpeg rtsp-server-perl:rtsp-server-perl openssl:openssl rngtest:rng-tools5 dieharder:dieharder
+needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:util-linux mount:mount script:bsdutils
+  ffmpeg:ffmpeg rtsp-server-perl:rtsp-server-perl openssl:openssl rngtest:rng-tools5 dieharder:dieharder
   strace:strace swtpm:swtpm tpm2_getrandom:tpm2-tools eb_server_egd:entropybroker ekeyd-egd-linux:ekeyd-egd-linux
   qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils'
 guest="$(dirname "$0")/guest-kernel.sh"

@@ -44,6 +44,7 @@ export const ERROR_ACTIONS = {
   ERR_CAMERA_REPLAYED: 'go-on-without',
   ERR_CAMERA_LOW_NOISE: 'go-on-without',
   ERR_CAMERA_CHANGED: 'go-on-without',
+  ERR_CAMERA_FAULTY: 'go-on-without',
   ERR_CAMERA_TOO_SHORT: 'go-on-without',
   ERR_CAMERA_NOT_DECODABLE: 'go-on-without',
   ERR_CHILD_EXITED: 'go-on-without',

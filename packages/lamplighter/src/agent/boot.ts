@@ -120,10 +120,12 @@ export async function boot(
   else options.streams(streams);
   wipe(root);
   const heard = relays.filter((source) => answered.has(labelOf(source)));
+  // Whoever held the lock for all of a deadline most likely holds it still.
+  const busy = hedgeFault?.code === 'ERR_SEED_BUSY' ? hedgeFault : undefined;
   const unfolded =
     heard.length === 0
       ? undefined
-      : await keeper.fold(parts.filter(({ label }) => label.startsWith('beacon/')));
+      : (busy ?? (await keeper.fold(parts.filter(({ label }) => label.startsWith('beacon/')))));
   for (const { bytes } of parts) wipe(bytes);
 
   return {

@@ -252,9 +252,9 @@ describe('without the addon', () => {
     await fs.writeFile(join(folder, 'none'), '');
     const none = { lockFile: () => ({ supported: false as const, reason: 'no addon' }) };
     const store = new SeedStore(folder, { environment: systemEnvironment(), native: none });
-    await expect(store.create(FIRST, { replace: false })).rejects.toMatchObject({ code: 'ERR_SEED_BUSY' });
+    await expect(store.create(FIRST, { replace: false })).rejects.toMatchObject({ code: 'ERR_HEDGE_OFF' });
     if (!hasAddon) return;
     await firstStore();
-    expect(await store.take()).toMatchObject({ rotated: false, degraded: { code: 'ERR_SEED_BUSY' } });
+    expect(await store.take()).toMatchObject({ rotated: false, degraded: { code: 'ERR_HEDGE_OFF' } });
   });
 });

@@ -269,7 +269,7 @@ export class SeedStore {
       const untilNs = environment.monotonicNs() + BigInt(LOCK_WITHIN_MS) * 1_000_000n;
       for (;;) {
         const tried = this.#native.lockFile(file.fd, { exclusive: true });
-        if (!tried.supported) return await body(busy(tried.reason));
+        if (!tried.supported) return await body(unlockable(tried.reason));
         if (tried.value.locked) return await body(undefined);
         if (environment.monotonicNs() >= untilNs) return await body(busy('somebody else holds it'));
         await environment.timers.sleep(LOCK_LOOK_EVERY_MS);
@@ -280,6 +280,12 @@ export class SeedStore {
     }
   }
 }
+
+/** Without a lock two could use one seed, so nobody does. */
+const unlockable = (why: string): LamplighterError =>
+  new LamplighterError('ERR_HEDGE_OFF', `the machine seed cannot be locked: ${why}`, {
+    hint: 'the native addon is needed: see `lamplighter doctor`',
+  });
 
 const MIX_LABEL = encode('mix', []);
 
