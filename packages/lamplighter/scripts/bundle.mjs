@@ -1,5 +1,5 @@
 // Bundles the agent: a boot waits for it, and a hundred small files take longer to find than to run.
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -16,10 +16,27 @@ export async function bundleAgent() {
     platform: 'node',
     format: 'esm',
     target: 'node20.19',
-    // The addon is found from its own package; the rest is loaded only when a YAML file is given.
-    external: ['@lamplighter/native', 'zod', 'yaml'],
+    // Names stay, for whoever reads a stack trace.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    // Loaded only when a YAML file is given.
+    external: ['zod', 'yaml'],
+    plugins: [addonFromItsPackage],
     logLevel: 'warning',
   });
 }
+
+/** The addon's file stands beside the module that loads it, which is in the bundle now: it is looked for from its package. */
+const addonFromItsPackage = {
+  name: 'addon-from-its-package',
+  setup({ onLoad }) {
+    onLoad({ filter: /native\/dist\/addon\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replaceAll(
+        'import.meta.url',
+        "import.meta.resolve('@lamplighter/native')",
+      ),
+    }));
+  },
+};
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundleAgent();

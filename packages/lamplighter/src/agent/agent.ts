@@ -153,11 +153,16 @@ export class Agent {
 
   async #boot(isFirst: boolean): Promise<BootReport> {
     this.#waking = new AbortController();
-    const { requireHedge, environment } = this.#options;
+    const { requireHedge, environment, keeper } = this.#options;
     const report = await boot(
       this.#config,
       { ...this.#options, outgoing: this.#outgoing },
-      { signal: this.#stopping.signal, isFirst, requireHedge, streams: (bytes) => this.#hear(bytes) },
+      {
+        signal: this.#stopping.signal,
+        use: isFirst ? keeper.open() : keeper.use(),
+        requireHedge,
+        streams: (bytes) => this.#hear(bytes),
+      },
     );
     const unwritten = await writeReport(environment, this.#config.report, { resident: true, last: report });
     if (unwritten !== undefined) this.#options.onFault(unwritten);

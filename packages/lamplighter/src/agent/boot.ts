@@ -75,7 +75,6 @@ const MAX_ROUNDS = 3;
  * draws here; the beacons folded into the seed.
  *
  * Source: DESIGN section 7.
- * @param doors - `keeper` was not opened yet for a first boot
  * @param options - `requireHedge`: refuse to connect without the hedge; `streams`: gets 64 secret bytes for the streams of an
  *   agent that stays, which it wipes
  * @throws LamplighterError `fix-configuration`: nothing was done then; ERR_HEDGE_OFF and its like with `requireHedge`: nothing
@@ -86,7 +85,8 @@ export async function boot(
   doors: BootDoors,
   options: {
     readonly signal: AbortSignal;
-    readonly isFirst: boolean;
+    /** The use of the machine seed that this boot rests on, begun already: `keeper.open()`, or `use()` from the second on. */
+    readonly use: Promise<Uint8Array | undefined>;
     readonly requireHedge?: boolean;
     readonly streams?: (bytes: Uint8Array) => void;
   },
@@ -95,7 +95,7 @@ export async function boot(
   const startedNs = environment.monotonicNs();
   const tls = await loadTlsFiles(config.tls);
   // Before the first TLS context is made: it would draw on what the OS alone gave.
-  const mixKey = options.isFirst ? await keeper.open() : await keeper.use();
+  const mixKey = await options.use;
   const { state: hedge, reason: hedgeFault, made } = keeper.status();
   if (options.requireHedge === true && hedge !== 'on') {
     wipe(mixKey);

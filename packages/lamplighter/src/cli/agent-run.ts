@@ -1,11 +1,9 @@
 import { loadAgentConfig } from '../agent/config-file.js';
-import { boot, type BootReport, exitCodeOf } from '../agent/boot.js';
-import { writeReport } from '../agent/report-file.js';
+import type { BootReport } from '../agent/boot.js';
 import { systemEnvironment } from '../local/environment.js';
 import { systemNative } from '../local/native-doors.js';
 import { systemProcess } from '../local/process-environment.js';
 import { SeedKeeper } from '../local/seed/seed-keeper.js';
-import { OutgoingConnections } from '../wire/outgoing.js';
 import { answer, explain, say, stopped, untilStopped } from './terminal.js';
 
 /** What `lamplighter agent` can be told. */
@@ -35,11 +33,18 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
   };
 
   if (flags.once) {
+    // The disk makes the seed durable while TLS and HTTP are loaded.
+    const use = keeper.open();
+    const [{ boot, exitCodeOf }, { OutgoingConnections }, { writeReport }] = await Promise.all([
+      import('../agent/boot.js'),
+      import('../wire/outgoing.js'),
+      import('../agent/report-file.js'),
+    ]);
     const outgoing = new OutgoingConnections(environment, () => undefined);
     const report = await boot(
       config,
       { ...doors, keeper, outgoing },
-      { signal: untilStopped(), isFirst: true, requireHedge: flags.requireHedge === true },
+      { signal: untilStopped(), use, requireHedge: flags.requireHedge === true },
     );
     const unwritten = await writeReport(environment, config.report, { resident: false, last: report });
     if (unwritten !== undefined) explain(unwritten);

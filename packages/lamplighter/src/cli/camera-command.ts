@@ -58,8 +58,7 @@ async function probe(where: string, options: ProbeCommandOptions): Promise<void>
     refuseNoUrl(where),
   ]);
   const environment = systemEnvironment();
-  const known =
-    calibration === undefined ? {} : { calibration: await readCalibration(calibration, environment) };
+  const known = calibration === undefined ? {} : { calibration: readCalibration(calibration) };
   const line = new ProgressLine();
   const { report, draw } = await probeCamera(
     {
