@@ -1,6 +1,6 @@
 // `npm run bench -- NAME…`: runs the named stages, or all of them. See README.md.
 // `beacons` comes last: it keeps this process on one core from then on.
-const STAGES = ['core', 'library', 'recovery', 'start', 'beacons'];
+const STAGES = ['core', 'library', 'recovery', 'start', 'camera', 'beacons'];
 
 const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
 const unknown = asked.filter((name) => !STAGES.includes(name));

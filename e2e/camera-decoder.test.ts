@@ -31,7 +31,8 @@ async function withDecoder(
       },
     },
   );
-  const offer = (jpeg: Uint8Array) => decoder.offer(jpeg, (picture) => pictures.push(picture));
+  const offer = (jpeg: Uint8Array) =>
+    decoder.offer(jpeg, (picture) => pictures.push({ ...picture, luma: Uint8Array.from(picture.luma) }));
   const stopping = new AbortController();
   const running = decoder.run(stopping.signal);
   try {

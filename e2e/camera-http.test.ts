@@ -116,7 +116,10 @@ describe.concurrent('camera over HTTP', () => {
         decoderRestarts: 0,
         faults: '',
       });
-      expect(details['framesPerSecond']).toBeGreaterThan(5);
+      for (const name of ['meanLuma', 'livingShare', 'noiseRatio', 'noiseBits', 'replayBestZ']) {
+        expect(details).toHaveProperty(name);
+      }
+      expect(details['framesPerSecond']).toBeGreaterThan(1);
       expect(stage.camera.latestPreview()).toMatchObject({ width: 80, height: 60 });
 
       const answers = [

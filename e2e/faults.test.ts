@@ -53,7 +53,7 @@ async function watching(cameras: readonly { name: string; url: string }[]): Prom
 const isWell = ({ state, sources }: NodeStatus) =>
   state === 'ready' &&
   sources.every((source) => source.state === 'ok') &&
-  sources.every(({ kind, details }) => kind !== 'camera' || details['picture'] === 'moving');
+  sources.every(({ kind, details }) => kind !== 'camera' || details['picture'] === 'healthy');
 
 /** Asks for beacons again and again, from one keep-alive client and from new ones, and keeps what went wrong. */
 class Asking {

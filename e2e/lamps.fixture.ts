@@ -17,12 +17,12 @@ const encode = createJpegEncoder({ widthPx: WIDTH, heightPx: HEIGHT, quality: 95
 export function lampPicture(seconds: number): Buffer {
   const pixels = new Uint8Array(WIDTH * HEIGHT * 3);
   const offset = Math.floor(Math.random() * (NOISE.length - WIDTH * HEIGHT));
-  const x0 = 80 + 40 * Math.sin(seconds / 3);
-  const y0 = 60 + 30 * Math.cos(seconds / 4);
+  const x0 = 80 + 12 * Math.sin(seconds / 3);
+  const y0 = 60 + 10 * Math.cos(seconds / 4);
   for (let pixel = 0; pixel < WIDTH * HEIGHT; pixel++) {
     const x = pixel % WIDTH;
     const y = Math.floor(pixel / WIDTH);
-    const blob = 90 * Math.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 900);
+    const blob = 70 * Math.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 300);
     const texture = 12 * Math.sin(x / 3) * Math.sin(y / 4);
     const level = 80 + texture + blob + (NOISE[offset + pixel] ?? 0);
     pixels.fill(Math.min(230, Math.max(20, Math.round(level))), pixel * 3, pixel * 3 + 3);

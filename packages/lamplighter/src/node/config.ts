@@ -50,6 +50,11 @@ export async function loadNodeConfig(environment: Environment, path: string): Pr
   return {
     ...config,
     state: resolve(folder, config.state),
+    sources: config.sources.map((source) =>
+      source.kind === 'camera' && source.calibration !== undefined
+        ? { ...source, calibration: resolve(folder, source.calibration) }
+        : source,
+    ),
     ...(config.tls && { tls: resolveTls(folder, config.tls) }),
   };
 }

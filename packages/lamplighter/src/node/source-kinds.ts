@@ -4,7 +4,8 @@ import type { TlsMaterial } from '../identity/tls-files.js';
 import type { Environment } from '../local/environment.js';
 import { beaconSource } from '../sources/beacon.js';
 import { parseCameraUrl } from '../sources/camera/camera-url.js';
-import { cameraSource } from '../sources/camera/camera.js';
+import { readCalibration } from '../sources/camera/calibration-file.js';
+import { type CameraOptions, cameraSource } from '../sources/camera/camera.js';
 import { cpuSource } from '../sources/cpu.js';
 import { egdSource } from '../sources/egd.js';
 import { feedSource } from '../sources/feed.js';
@@ -29,7 +30,7 @@ import { tpmSource } from '../sources/tpm.js';
 import { whirlwindSource } from '../sources/whirlwind.js';
 import type { Upstream } from '../wire/client.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
-import { entryName, httpsUrl, peer, periodMs, refineBy } from '../config/fields.js';
+import { entryName, filePath, httpsUrl, peer, periodMs, refineBy } from '../config/fields.js';
 
 /** What a source may be given besides its own options. */
 export interface SourceFactory {
@@ -97,7 +98,10 @@ const camera = entry('camera', {
     .min(1)
     .max(2048)
     .superRefine((url, context) => refineBy(() => parseCameraUrl(url), context))
-    .describe('http(s)://… (MJPEG), rtsp://…, /dev/videoN or a video file; all but the first need ffmpeg'),
+    .describe(
+      'http(s)://… (MJPEG), rtsp://…, /dev/videoN[?format=…&size=WxH&fps=N], a video file, ffmpeg+http(s|tcp|udp)://…, srt://…, rtmp(s)://…; all but the first need ffmpeg',
+    ),
+  calibration: filePath.optional().describe('what `lamplighter camera calibrate` learned, a file'),
   simulated: z.boolean().default(false).describe('the picture is not of the real world: it earns no credit'),
   stallMs: periodMs(500, 60_000).default(3_000).describe('silence after which the camera counts as stalled'),
 });
@@ -223,7 +227,7 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
     case 'tpm':
       return tpmSource(entry, environment);
     case 'camera':
-      return cameraSource(entry, environment);
+      return cameraSource(withCalibration(entry), environment);
     case 'egd':
       return egdSource(entry, environment);
     case 'public':
@@ -237,6 +241,11 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
     case 'beacon':
       return beaconSource({ ...entry, upstream: upstreamOf(entry, factory, ['relay']) }, environment);
   }
+}
+
+/** @throws LamplighterError ERR_CONFIG when the file is no calibration */
+function withCalibration({ calibration, ...rest }: z.output<typeof camera>): CameraOptions {
+  return calibration === undefined ? rest : { ...rest, calibration: readCalibration(calibration) };
 }
 
 function chainOf(chain: z.output<typeof publicEntry>['chain']): DrandChain {

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemEnvironment } from '../../local/environment.js';
 import { parseCalibration, readCalibration } from './calibration-file.js';
 
 const GOOD = {
@@ -11,9 +10,7 @@ const GOOD = {
   sourceHeight: 480,
   picturesPerSecond: 30,
   minEntropyBits: 0.5,
-  staticNoise: 1,
-  movingNoise: 2,
-  noisyShare: 0.8,
+  noiseRatio: 1,
   meanLuma: 100,
   cellMeans: Buffer.alloc(192, 100).toString('base64'),
   mask: Buffer.alloc(2400, 255).toString('base64'),
@@ -28,21 +25,20 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('readCalibration', () => {
-  it('reads what was written', async () => {
+  it('reads what was written', () => {
     const file = path.join(folder, 'good.json');
     writeFileSync(file, JSON.stringify(GOOD));
-    expect(await readCalibration(file, systemEnvironment())).toEqual(GOOD);
+    expect(readCalibration(file)).toEqual(GOOD);
   });
 
-  it('names a file that is not there, is a folder, or is far too long', async () => {
-    const environment = systemEnvironment();
+  it('names a file that is not there, is a folder, or is far too long', () => {
     const long = path.join(folder, 'long.json');
     writeFileSync(long, `${JSON.stringify(GOOD)}${' '.repeat(100_000)}`);
-    await expect(readCalibration(path.join(folder, 'none'), environment)).rejects.toEqual(
+    expect(() => readCalibration(path.join(folder, 'none'))).toThrow(
       refusal(/none cannot be read \(ENOENT\)/),
     );
-    await expect(readCalibration(folder, environment)).rejects.toEqual(refusal(/EISDIR/));
-    await expect(readCalibration(long, environment)).rejects.toEqual(refusal(/more than/));
+    expect(() => readCalibration(folder)).toThrow(refusal(/EISDIR/));
+    expect(() => readCalibration(long)).toThrow(refusal(/more than/));
   });
 });
 

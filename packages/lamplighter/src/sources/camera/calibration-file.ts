@@ -1,16 +1,16 @@
+import { readFileSync, statSync } from 'node:fs';
 import { LamplighterError } from '@lamplighter/core';
-import type { Environment } from '../../local/environment.js';
 import { type CameraCalibration, cameraCalibration } from './health/calibration.js';
 
 const MAX_FILE_BYTES = 64 * 1024;
 const HINT = 'make it again: lamplighter camera calibrate URL --out FILE';
 
 /**
- * Reads what `lamplighter camera calibrate` wrote.
+ * Reads what `lamplighter camera calibrate` wrote: once, when a camera is made, so that a node with a bad one does not start.
  * @throws LamplighterError ERR_CONFIG when the file cannot be read or is no calibration
  */
-export async function readCalibration(file: string, environment: Environment): Promise<CameraCalibration> {
-  return parseCalibration(file, await readSmall(file, environment));
+export function readCalibration(file: string): CameraCalibration {
+  return parseCalibration(file, readSmall(file));
 }
 
 /**
@@ -32,18 +32,14 @@ export function parseCalibration(file: string, text: string): CameraCalibration 
   throw refused(file, `is no camera calibration${where}: ${issue?.message ?? 'unknown'}`, error);
 }
 
-async function readSmall(file: string, environment: Environment): Promise<string> {
-  let text: string;
+function readSmall(file: string): string {
   try {
-    const { size } = await environment.fs.stat(file);
-    if (size > MAX_FILE_BYTES) throw refused(file, `has more than ${MAX_FILE_BYTES} bytes`);
-    text = await environment.fs.readFile(file, 'utf8');
+    if (statSync(file).size <= MAX_FILE_BYTES) return readFileSync(file, 'utf8');
   } catch (cause) {
-    if (cause instanceof LamplighterError) throw cause;
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
     throw refused(file, `cannot be read (${code})`, cause);
   }
-  return text;
+  throw refused(file, `has more than ${MAX_FILE_BYTES} bytes`);
 }
 
 function refused(file: string, why: string, cause?: unknown): LamplighterError {

@@ -30,6 +30,10 @@ describe('parseCameraUrl', () => {
       secrets: ['https://u:p@cam/a.m3u8?key=1', 'key=1', 'u:p'],
       shown: 'https://***@cam/a.m3u8?***',
     });
+    expect(parseCameraUrl('rtmp://cam/live/key')).toMatchObject({
+      shown: 'rtmp://cam/***',
+      secrets: ['rtmp://cam/live/key', '/live/key', 'key'],
+    });
     expect(parseCameraUrl('SRT://cam:9000?passphrase=sesame')).toMatchObject({
       kind: 'stream',
       shown: 'srt://cam:9000?***',

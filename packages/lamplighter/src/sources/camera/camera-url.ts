@@ -135,15 +135,17 @@ function ffmpegTarget(url: URL, protocols: string | undefined): CameraTarget {
   return protocols === undefined ? { kind: 'rtsp', ...target } : { kind: 'stream', protocols, ...target };
 }
 
-/** Many cameras take their password in the query, so that is hidden too. */
+/** Many cameras take their password in the query, so that is hidden too; and RTMP has its stream key in the path. */
 function shownUrl(url: URL): string {
   const userinfo = url.username === '' && url.password === '' ? '' : '***@';
-  return `${url.protocol}//${userinfo}${url.host}${url.pathname}${url.search === '' ? '' : '?***'}`;
+  const place = url.protocol.startsWith('rtmp') ? '/***' : url.pathname;
+  return `${url.protocol}//${userinfo}${url.host}${place}${url.search === '' ? '' : '?***'}`;
 }
 
 function secretsOf(url: URL): string[] {
-  const { username, password, search, href } = url;
-  const spellings = [href, search.slice(1), password, decoded(password), `${username}:${password}`];
+  const { username, password, search, href, protocol, pathname } = url;
+  const path = protocol.startsWith('rtmp') ? [pathname, ...pathname.split('/').slice(-1)] : [];
+  const spellings = [href, ...path, search.slice(1), password, decoded(password), `${username}:${password}`];
   return [...new Set(spellings)].filter((secret) => secret.length > 1).sort((a, b) => b.length - a.length);
 }
 

@@ -199,10 +199,7 @@ class Camera implements CameraSource {
         this.#frames += count;
         this.#rate.add(count, this.#nowMs());
       },
-      picture: (picture) => {
-        this.#pictures.see(picture, picture.arrivedMs);
-        picture.luma.fill(0);
-      },
+      picture: (picture) => this.#pictures.see(picture, picture.arrivedMs),
       simulated: () => {
         this.#simulatedByPeer = true;
       },
@@ -233,7 +230,7 @@ class Camera implements CameraSource {
       decoderRestarts: decoder?.restarts ?? 0,
       history: this.#pictures.history(this.#nowMs()),
       ...this.#input.details(),
-      ...Object.fromEntries(MAIN_NUMBERS.map((name) => [name, numbers[name] ?? 0])),
+      ...Object.fromEntries(Object.entries(numbers).filter(([name]) => MAIN_NUMBERS.has(name))),
     };
   }
 
@@ -243,16 +240,16 @@ class Camera implements CameraSource {
 }
 
 /** What a status shows of the numbers of the health tests; `lamplighter camera probe` shows all. */
-const MAIN_NUMBERS = [
+const MAIN_NUMBERS: ReadonlySet<string> = new Set([
   'meanLuma',
   'clippedHighShare',
   'livingShare',
   'residualRms',
-  'noisyShare',
+  'noiseRatio',
   'noiseBits',
   'replayBestZ',
   'picturesPerSecond',
-];
+]);
 
 function checkRange(name: string, value: number, least: number, most: number): void {
   if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);

@@ -82,7 +82,7 @@ export class Decoder {
   /**
    * Offers a whole JPEG. It is copied if a picture is due and the child is idle, and ignored otherwise.
    * @param jpeg - the caller may wipe it at once
-   * @param onPicture - gets what becomes of it, if anything, with the time of this call
+   * @param onPicture - gets what becomes of it, if anything, with the time of this call; valid during its call only
    */
   offer(jpeg: Uint8Array, onPicture: (picture: SeenPicture) => void): void {
     const nowMs = this.#nowMs();
@@ -147,15 +147,15 @@ export class Decoder {
       child.kill('SIGKILL');
     } else if (this.#answerLength === this.#answer.length) {
       const picture: SeenPicture = {
-        luma: Uint8Array.from(this.#answer.subarray(PICTURE_HEADER_BYTES)),
+        luma: this.#answer.subarray(PICTURE_HEADER_BYTES),
         sourceWidth: this.#answer.readUInt16BE(1),
         sourceHeight: this.#answer.readUInt16BE(3),
         arrivedMs: work.startedMs,
         mediaMs: undefined,
       };
-      this.#answer.fill(0);
       this.#finish(work);
       work.onPicture(picture);
+      this.#answer.fill(0);
     }
   }
 

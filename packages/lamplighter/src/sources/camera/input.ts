@@ -2,7 +2,7 @@ import type { ENDED } from '../../local/retry.js';
 
 /** One look at the video, for health and people: single pixels on a grid of 160 × 120, never averaged. */
 export interface SeenPicture {
-  /** Its own to keep; 0 black to 255 white, row by row. */
+  /** 0 black to 255 white, row by row. */
   readonly luma: Uint8Array;
   readonly sourceWidth: number;
   readonly sourceHeight: number;
@@ -18,7 +18,7 @@ export interface CameraListener {
   heard(bytes: Uint8Array): void;
   /** So many more whole frames have gone by. */
   frames(count: number): void;
-  /** A picture, for health and people. */
+  /** A picture, for health and people. Valid during the call only: the input wipes it afterwards. */
   picture(picture: SeenPicture): void;
   /** The other end says of itself that its pictures are simulated. */
   simulated(): void;

@@ -7,6 +7,7 @@ import { Decoder } from './decoder.js';
 import { ffmpegInput } from './ffmpeg.js';
 import type { CameraCalibration } from './health/calibration.js';
 import type { CameraFault } from './health/camera-health.js';
+import { HEALTH_TESTS } from './health/registry.js';
 import { AGAIN, type CameraInput, type CameraListener, type SeenPicture } from './input.js';
 import { mjpegHttpInput } from './mjpeg-http.js';
 import { type PictureVerdict, PictureWatch } from './picture-watch.js';
@@ -30,7 +31,7 @@ export interface ObservationOptions {
 export interface Observation {
   /** The state at the end; `degraded` also when a test failed at any time before. `unknown`: too short to say. */
   readonly verdict: 'healthy' | 'degraded' | 'unknown';
-  /** Every fault there was, the first one first. */
+  /** Every fault there was at any time, in the order of the registry of tests. */
   readonly faults: readonly CameraFault[];
   /** The numbers of the health tests, at the end. */
   readonly numbers: Readonly<Record<string, number>>;
@@ -44,7 +45,7 @@ export interface Observation {
 const LIVE_SECONDS = 10;
 const LIVE_STALL_MS = 3_000;
 /** A file that gives nothing for so long is no file, or on a disk that is gone. */
-const FILE_STALL_MS = 30_000;
+const FILE_STALL_MS = 15_000;
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 const PICTURES_PER_SECOND = 4;
 const LOOK_EVERY_MS = 500;
@@ -144,7 +145,7 @@ class Look {
     const why = error ?? (decodable ? undefined : (reason ?? NO_PICTURE));
     return {
       verdict: why !== undefined || this.#faults.size > 0 ? 'degraded' : verdictOf(verdict),
-      faults: [...this.#faults],
+      faults: HEALTH_TESTS.map(({ fault }) => fault).filter((fault) => this.#faults.has(fault)),
       numbers,
       input: this.#described(),
       error: why,
@@ -196,7 +197,6 @@ class Look {
     }
     this.#watch.see(picture, timeMs);
     this.#options.onPicture?.(picture, timeMs);
-    picture.luma.fill(0);
     this.#lastMs = timeMs;
     if (this.#clock?.isDue(timeMs) === true) this.#judge(timeMs);
   }

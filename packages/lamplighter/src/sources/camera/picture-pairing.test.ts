@@ -13,7 +13,9 @@ describe('PicturePairing', () => {
     fc.assert(
       fc.property(steps, (turns) => {
         const paired: DecodedPicture[] = [];
-        const pairing = new PicturePairing(LENGTH, (picture) => paired.push(picture));
+        const pairing = new PicturePairing(LENGTH, (picture) => {
+          paired.push({ ...picture, luma: Uint8Array.from(picture.luma) });
+        });
         let offset = 0;
         let reports = 0;
         for (const turn of turns) {
@@ -34,11 +36,11 @@ describe('PicturePairing', () => {
   });
 
   it('leaves out a picture whose report was lost', () => {
-    const paired: DecodedPicture[] = [];
-    const pairing = new PicturePairing(1, (picture) => paired.push(picture));
+    const paired: (number | undefined)[] = [];
+    const pairing = new PicturePairing(1, ({ luma }) => paired.push(luma[0]));
     for (const one of [report(0), undefined, report(2)]) pairing.pushReport(one);
     pairing.pushPixels(Uint8Array.of(10, 11, 12));
-    expect(paired.map(({ luma }) => luma[0])).toEqual([10, 12]);
+    expect(paired).toEqual([10, 12]);
   });
 
   it('refuses to wait for ever, on either side', () => {

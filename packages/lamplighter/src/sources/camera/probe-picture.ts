@@ -22,8 +22,8 @@ const PANEL_HEIGHT_PX = 240;
 const BAR_WIDTH_PX = 2;
 const HISTOGRAM_HEIGHT_PX = 120;
 const WIDTH_PX = 3 * MARGIN_PX + 2 * PANEL_WIDTH_PX;
-/** Movement that is drawn brightest: what lies above it looks the same, levels. */
-const BRIGHTEST_LEVELS = 8;
+/** The least movement that is drawn brightest, levels. */
+const LEAST_BRIGHTEST_LEVELS = 2;
 const SCALE_STEPS = 5;
 
 /**
@@ -44,8 +44,9 @@ export function drawProbe(view: ProbeView): Uint8Array {
   sheet.text(MARGIN_PX, top, 'LAST PICTURE (AVERAGED)', FAINT);
   sheet.text(right, top, 'NOISE MAP: HOW MUCH EACH PIXEL MOVES', FAINT);
   drawPreview(sheet, MARGIN_PX, panels, view.preview);
-  drawNoise(sheet, right, panels, view);
-  drawScale(sheet, right, legend);
+  const brightest = brightestOf(view.noise);
+  drawNoise(sheet, right, panels, { view, brightest });
+  drawScale(sheet, right, legend, brightest);
   drawHistogram(sheet, MARGIN_PX, histogram, view.histogram);
   return encode({ width: sheet.widthPx, height: sheet.heightPx, data: sheet.data, channels: 3, depth: 8 });
 }
@@ -59,19 +60,24 @@ function drawPreview(sheet: Sheet, left: number, top: number, preview: Preview |
   });
 }
 
-function drawNoise(sheet: Sheet, left: number, top: number, view: ProbeView): void {
+function drawNoise(
+  sheet: Sheet,
+  left: number,
+  top: number,
+  { view, brightest }: { view: ProbeView; brightest: number },
+): void {
   const { width, height, noise, counted } = view;
   sheet.grid(left, top, { width, height }, (cell) =>
-    counted === undefined || counted[cell] === 1 ? heat(noise[cell] ?? 0) : UNCOUNTED,
+    counted === undefined || counted[cell] === 1 ? heat((noise[cell] ?? 0) / brightest) : UNCOUNTED,
   );
 }
 
-function drawScale(sheet: Sheet, left: number, top: number): void {
+function drawScale(sheet: Sheet, left: number, top: number, brightest: number): void {
   for (let step = 0; step < SCALE_STEPS; step++) {
-    const levels = (step * BRIGHTEST_LEVELS) / (SCALE_STEPS - 1);
+    const share = step / (SCALE_STEPS - 1);
     const at = left + step * 54;
-    sheet.box(at, top, 10, 8, heat(levels));
-    sheet.text(at + 14, top, `${levels}${step === SCALE_STEPS - 1 ? '+ LEVELS' : ''}`, FAINT);
+    sheet.box(at, top, 10, 8, heat(share));
+    sheet.text(at + 14, top, `${share * brightest}${step === SCALE_STEPS - 1 ? '+ LEVELS' : ''}`, FAINT);
   }
   sheet.box(left, top + LINE_ADVANCE_PX, 10, 8, UNCOUNTED);
   sheet.text(left + 14, top + LINE_ADVANCE_PX, 'NOT COUNTED (MASKED BY CALIBRATION)', FAINT);
@@ -95,9 +101,17 @@ function drawHistogram(sheet: Sheet, left: number, top: number, histogram: Array
   sheet.text(left + 270 * BAR_WIDTH_PX, top, `MOST: ${Math.round(most)}`, FAINT);
 }
 
-/** Black, through red and orange, to a light yellow. */
-function heat(levels: number): Colour {
-  const share = Math.min(1, Math.max(0, levels / BRIGHTEST_LEVELS));
+/** The power of two that at most one pixel in twenty lies above: what lies above it looks the same. */
+function brightestOf(noise: ArrayLike<number>): number {
+  const sorted = Float64Array.from(noise).sort();
+  const most = sorted[Math.floor(0.95 * (sorted.length - 1))] ?? 0;
+  let brightest = LEAST_BRIGHTEST_LEVELS;
+  while (brightest < Math.min(255, most)) brightest *= 2;
+  return brightest;
+}
+
+/** Black, through red and orange, to white. @param share - 0..1, more is white */
+function heat(share: number): Colour {
   const ramp = (from: number): number => Math.round(255 * Math.min(1, Math.max(0, (share - from) * 3)));
   return [ramp(0), ramp(1 / 3), ramp(2 / 3)];
 }

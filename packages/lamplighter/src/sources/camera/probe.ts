@@ -11,7 +11,7 @@ import { drawProbe } from './probe-picture.js';
 export interface ProbeReport {
   /** `degraded` also when there was too little video to say, or none. */
   readonly verdict: 'healthy' | 'degraded';
-  /** Every fault there was at any time, the first one first. */
+  /** Every fault there was at any time, in the order of the registry of tests. */
   readonly faults: readonly CameraFault[];
   /** The numbers of the health tests at the end. */
   readonly numbers: Readonly<Record<string, number>>;
@@ -86,7 +86,7 @@ function drawn({ watch }: Observation, { verdict, faults, numbers, input }: Prob
   return drawProbe({ title, ...watch.view() });
 }
 
-const WORDS_A_LINE = 5;
+const WORDS_A_LINE = 4;
 
 function linesOf(words: readonly string[]): string[] {
   const lines = Math.ceil(words.length / WORDS_A_LINE);

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import type { Environment } from '../../local/environment.js';
 import { findProgram, searchPath } from './program.js';
 import { childOver } from './child.js';
@@ -50,7 +49,9 @@ export async function sandboxFor(
   const nobody = root && !needs.ownFiles;
   // Dropping the bounding set takes a capability, which only root has: so it comes first.
   const who = [
-    root ? [setpriv, '--bounding-set=-all', ...(nobody ? await asNobody(needs.device) : []), '--'] : [],
+    root
+      ? [setpriv, '--bounding-set=-all', ...(nobody ? await asNobody(needs.device, environment) : []), '--']
+      : [],
   ].flat();
   const unshared = unshare === undefined || needs.network ? [] : [unshare, '-n', '-U', '--'];
   const alone = unshared.length > 0 && (await works([...who, ...unshared], environment));
@@ -74,15 +75,15 @@ function limitsOf({ memoryBytes, dataBytes }: SandboxNeeds): string[] {
   ].flat();
 }
 
-async function asNobody(device: string | undefined): Promise<string[]> {
-  const groups = device === undefined ? undefined : await groupOf(device);
+async function asNobody(device: string | undefined, environment: Environment): Promise<string[]> {
+  const groups = device === undefined ? undefined : await groupOf(device, environment);
   const rest = groups === undefined ? ['--clear-groups'] : ['--groups', groups];
   return ['--reuid', NOBODY, '--regid', NOBODY, ...rest];
 }
 
-async function groupOf(device: string): Promise<string | undefined> {
+async function groupOf(device: string, environment: Environment): Promise<string | undefined> {
   try {
-    return String((await stat(device)).gid);
+    return String((await environment.fs.stat(device)).gid);
   } catch {
     return undefined;
   }

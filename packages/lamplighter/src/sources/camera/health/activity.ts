@@ -1,4 +1,4 @@
-import { CELLS, CELL_OF_PIXEL } from './cells.js';
+import { CELLS, CELL_OF_PIXEL, CELL_PIXELS } from './cells.js';
 import { HEALTH_PIXELS, type HealthPicture } from './picture.js';
 import { THRESHOLDS } from './thresholds.js';
 
@@ -40,7 +40,9 @@ export class Activity {
     const [firstMs = 0] = this.#times;
     const lastMs = this.#times.at(-1) ?? 0;
     const enough = this.#times.length >= THRESHOLDS.frozenPictures;
-    return enough && (lastMs - firstMs >= 0.8 * THRESHOLDS.frozenWindowMs || this.#times.length === MAX_PICTURES);
+    return (
+      enough && (lastMs - firstMs >= 0.8 * THRESHOLDS.frozenWindowMs || this.#times.length === MAX_PICTURES)
+    );
   }
 
   /** Share of the pixels that differ between the last two pictures, 0..1. */
@@ -68,14 +70,21 @@ export class Activity {
     const recycled = this.#forget(timeMs);
     const marks = recycled ?? new Uint8Array(CELLS);
     marks.fill(0);
+    const run = CELL_PIXELS;
     let changedPixels = 0;
-    for (let pixel = 0; pixel < HEALTH_PIXELS; pixel++) {
-      const levels = (luma[pixel] ?? 0) - (previous[pixel] ?? 0);
-      if (levels === 0) continue;
-      changedPixels += 1;
-      const cell = CELL_OF_PIXEL[pixel] ?? 0;
-      const isEvent = levels >= THRESHOLDS.eventLevels || levels <= -THRESHOLDS.eventLevels;
-      marks[cell] = (marks[cell] ?? 0) | (isEvent ? CHANGED | EVENT : CHANGED);
+    for (let from = 0; from < HEALTH_PIXELS; from += run) {
+      let changed = 0;
+      let largest = 0;
+      for (let pixel = from; pixel < from + run; pixel++) {
+        const levels = (luma[pixel] ?? 0) - (previous[pixel] ?? 0);
+        if (levels === 0) continue;
+        changed += 1;
+        largest = Math.max(largest, levels < 0 ? -levels : levels);
+      }
+      if (changed === 0) continue;
+      changedPixels += changed;
+      const cell = CELL_OF_PIXEL[from] ?? 0;
+      marks[cell] = (marks[cell] ?? 0) | (largest >= THRESHOLDS.eventLevels ? CHANGED | EVENT : CHANGED);
     }
     this.#changedShare = changedPixels / HEALTH_PIXELS;
     this.#times.push(timeMs);

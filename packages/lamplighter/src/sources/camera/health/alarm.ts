@@ -1,13 +1,14 @@
 import { THRESHOLDS } from './thresholds.js';
 
 /**
- * Hysteresis of one fault: it begins after {@link THRESHOLDS.raiseMs} of nothing but failures, two at the least, and ends after
- * {@link THRESHOLDS.recoverMs} without one.
+ * Hysteresis of one fault: it begins after {@link THRESHOLDS.raiseMs} of nothing but failures (one, where answers are further
+ * apart than that), and ends after {@link THRESHOLDS.recoverMs} without one.
  */
 export class Alarm {
   #isRaised = false;
   /** Since when the answers have been the opposite of the state. */
   #sinceMs: number | undefined;
+  #heardMs: number | undefined;
 
   get isRaised(): boolean {
     return this.#isRaised;
@@ -18,15 +19,16 @@ export class Alarm {
    * @returns `raised` or `cleared` when that has just happened
    */
   hear(fails: boolean, timeMs: number): 'raised' | 'cleared' | undefined {
+    const lastMs = this.#heardMs ?? timeMs;
+    this.#heardMs = timeMs;
     if (fails === this.#isRaised) {
       this.#sinceMs = undefined;
       return undefined;
     }
-    const isFirst = this.#sinceMs === undefined;
-    this.#sinceMs ??= timeMs;
+    // A failure may have begun as early as the answer before; recovery begins with the first good answer.
+    this.#sinceMs ??= fails ? lastMs : timeMs;
     const neededMs = fails ? THRESHOLDS.raiseMs : THRESHOLDS.recoverMs;
-    if (isFirst || timeMs - this.#sinceMs < neededMs) return undefined;
-    return this.#turn(fails);
+    return timeMs - this.#sinceMs < neededMs ? undefined : this.#turn(fails);
   }
 
   /** Begins the fault at once: for what has waited already. */

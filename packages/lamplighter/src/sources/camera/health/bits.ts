@@ -37,7 +37,8 @@ export class BitTests {
 
   constructor(options: BitOptions) {
     const { minEntropyBits, mask } = options;
-    if (mask !== undefined && mask.length !== HEALTH_PIXELS) throw new RangeError('a mask has one byte a pixel');
+    if (mask !== undefined && mask.length !== HEALTH_PIXELS)
+      throw new RangeError('a mask has one byte a pixel');
     const { alphaLog2, aptWindowSize: windowSize } = THRESHOLDS;
     this.#mask = mask;
     this.#repetition = new RepetitionCountTest({
@@ -52,15 +53,17 @@ export class BitTests {
   /** @param reference - the luma of about a second ago */
   see(luma: Uint8Array, reference: Uint8Array): void {
     const mask = this.#mask;
+    const pixels = SCATTERED_PIXELS;
+    const clipped = THRESHOLDS.clippedLevel;
     let failed = false;
     let ones = 0;
     let bits = 0;
-    for (let at = 0; at < SCATTERED_PIXELS.length; at++) {
-      const pixel = SCATTERED_PIXELS[at] ?? 0;
+    for (let at = 0; at < pixels.length; at++) {
+      const pixel = pixels[at] ?? 0;
       if (mask !== undefined && mask[pixel] === 0) continue;
       const level = luma[pixel] ?? 0;
       const before = reference[pixel] ?? 0;
-      if (level >= THRESHOLDS.clippedLevel || before >= THRESHOLDS.clippedLevel) continue;
+      if (level >= clipped || before >= clipped) continue;
       const bit = (level ^ before) & 1;
       if (this.#repetition.push(bit)) failed = true;
       if (this.#proportion.push(bit)) failed = true;

@@ -32,7 +32,10 @@ export type CameraCalibration = z.infer<typeof cameraCalibration>;
 /** The mask, one byte a pixel. */
 export function maskOf(calibration: CameraCalibration): Uint8Array {
   const bits = Buffer.from(calibration.mask, 'base64');
-  return Uint8Array.from({ length: HEALTH_PIXELS }, (_, pixel) => ((bits[pixel >> 3] ?? 0) >> (pixel & 7)) & 1);
+  return Uint8Array.from(
+    { length: HEALTH_PIXELS },
+    (_, pixel) => ((bits[pixel >> 3] ?? 0) >> (pixel & 7)) & 1,
+  );
 }
 
 /** A mask as it is kept. @param mask - one byte a pixel */

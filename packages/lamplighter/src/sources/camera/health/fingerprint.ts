@@ -43,12 +43,13 @@ export class Fingerprinter {
   /** Residuals against the picture before; returns how much of the texture is in them. */
   #look(luma: Uint8Array): number {
     const texture = this.#texture;
+    const pixels = SCATTERED_PIXELS;
     let product = 0;
     let power = 0;
     this.#pictures += 1;
     const weight = Math.max(TEXTURE_WEIGHT, 1 / this.#pictures);
     for (let index = 0; index < FINGERPRINT_PIXELS; index++) {
-      const pixel = SCATTERED_PIXELS[index] ?? 0;
+      const pixel = pixels[index] ?? 0;
       const bend = 2 * (luma[pixel] ?? 0) - (luma[pixel - 1] ?? 0) - (luma[pixel + 1] ?? 0);
       const usual = texture[index] ?? 0;
       const residual = bend - (this.#bend[index] ?? 0);

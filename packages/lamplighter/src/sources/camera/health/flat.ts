@@ -13,7 +13,7 @@ export const flat: HealthTest = {
   fails: (evidence) => {
     if (!evidence.activity.isReady) return undefined;
     if (flatShare(evidence) >= THRESHOLDS.deadShare) return true;
-    return featurelessShare(evidence) >= THRESHOLDS.smoothPixelShare && hasLowNoise(evidence) === true;
+    return featurelessShare(evidence) >= THRESHOLDS.featurelessShare && hasLowNoise(evidence) === true;
   },
 };
 

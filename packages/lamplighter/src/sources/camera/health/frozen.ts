@@ -6,8 +6,7 @@ import { THRESHOLDS } from './thresholds.js';
 export const frozen: HealthTest = {
   fault: 'frozen',
   askedBy: 'pictures',
-  fails: (evidence) =>
-evidence.activity.isReady ? livingShare(evidence) === 0 : undefined,
+  fails: (evidence) => (evidence.activity.isReady ? livingShare(evidence) === 0 : undefined),
 };
 
 /** The picture stands still but for a small part of it: a clock, a counter, a logo that spins. */

@@ -1,37 +1,52 @@
-import { CELLS, CELL_OF_PIXEL, PIXELS_IN_CELL } from './cells.js';
+import { CELLS, CELL_OF_PIXEL, CELL_PIXELS, PIXELS_IN_CELL } from './cells.js';
 import { HEALTH_PIXELS, HEALTH_WIDTH, type HealthPicture } from './picture.js';
 import { THRESHOLDS } from './thresholds.js';
+
+/** The middle of a cell, pixels from its first. */
+const MIDDLE = (CELL_PIXELS - 1) / 2;
+/** Sum over a cell of the squared distance from its middle, across or down. */
+const SQUARED_DISTANCES = (PIXELS_IN_CELL * (CELL_PIXELS ** 2 - 1)) / 12;
 
 /** How bright the last analysed picture is, and where. */
 export class Light {
   readonly #histogram = new Uint32Array(256);
   readonly #cellMeans = new Float32Array(CELLS);
-  readonly #smoothPixels = new Uint16Array(CELLS);
+  /** Sums over a cell of level, level², and level times distance from the middle. */
+  readonly #sums = new Float64Array(CELLS);
+  readonly #squares = new Float64Array(CELLS);
+  readonly #across = new Float64Array(CELLS);
+  readonly #down = new Float64Array(CELLS);
   #meanLuma = 0;
 
-  see(picture: HealthPicture): void {
-    const { luma } = picture;
-    this.#histogram.fill(0);
-    this.#cellMeans.fill(0);
-    this.#smoothPixels.fill(0);
-    let sum = 0;
-    for (let pixel = 0; pixel < HEALTH_PIXELS; pixel++) {
-      const level = luma[pixel] ?? 0;
-      const cell = CELL_OF_PIXEL[pixel] ?? 0;
-      sum += level;
-      this.#histogram[level] = (this.#histogram[level] ?? 0) + 1;
-      this.#cellMeans[cell] = (this.#cellMeans[cell] ?? 0) + level;
-      // On the left and right border there is no neighbour: the pixel stands for itself.
-      const column = pixel % HEALTH_WIDTH;
-      const left = column === 0 ? level : (luma[pixel - 1] ?? 0);
-      const right = column === HEALTH_WIDTH - 1 ? level : (luma[pixel + 1] ?? 0);
-      const bend = 2 * level - left - right;
-      if (bend >= -2 && bend <= 2) this.#smoothPixels[cell] = (this.#smoothPixels[cell] ?? 0) + 1;
+  see({ luma }: HealthPicture): void {
+    const histogram = this.#histogram;
+    histogram.fill(0);
+    for (const sums of [this.#sums, this.#squares, this.#across, this.#down]) sums.fill(0);
+    const run = CELL_PIXELS;
+    let all = 0;
+    for (let from = 0; from < HEALTH_PIXELS; from += run) {
+      let sum = 0;
+      let squares = 0;
+      let across = 0;
+      for (let step = 0; step < run; step++) {
+        const level = luma[from + step] ?? 0;
+        histogram[level] = (histogram[level] ?? 0) + 1;
+        sum += level;
+        squares += level * level;
+        across += level * (step - MIDDLE);
+      }
+      const cell = CELL_OF_PIXEL[from] ?? 0;
+      const row = Math.floor(from / HEALTH_WIDTH) % CELL_PIXELS;
+      this.#sums[cell] = (this.#sums[cell] ?? 0) + sum;
+      this.#squares[cell] = (this.#squares[cell] ?? 0) + squares;
+      this.#across[cell] = (this.#across[cell] ?? 0) + across;
+      this.#down[cell] = (this.#down[cell] ?? 0) + sum * (row - MIDDLE);
+      all += sum;
     }
     for (let cell = 0; cell < CELLS; cell++) {
-      this.#cellMeans[cell] = (this.#cellMeans[cell] ?? 0) / PIXELS_IN_CELL;
+      this.#cellMeans[cell] = (this.#sums[cell] ?? 0) / PIXELS_IN_CELL;
     }
-    this.#meanLuma = sum / HEALTH_PIXELS;
+    this.#meanLuma = all / HEALTH_PIXELS;
   }
 
   /** Levels, 0..255. */
@@ -64,8 +79,12 @@ export class Light {
     return (this.#cellMeans[cell] ?? 0) >= THRESHOLDS.clippedLevel;
   }
 
-  /** Even, or a smooth slope: nothing to see at the scale of pixels. */
+  /** Even, or a slope: little is left when the best plane is taken off its levels. */
   isFeatureless(cell: number): boolean {
-    return (this.#smoothPixels[cell] ?? 0) >= THRESHOLDS.smoothPixelShare * PIXELS_IN_CELL;
+    const sum = this.#sums[cell] ?? 0;
+    const around = (this.#squares[cell] ?? 0) - (sum * sum) / PIXELS_IN_CELL;
+    const slope = ((this.#across[cell] ?? 0) ** 2 + (this.#down[cell] ?? 0) ** 2) / SQUARED_DISTANCES;
+    const left = Math.max(0, around - slope) / PIXELS_IN_CELL;
+    return left <= THRESHOLDS.featurelessLevels ** 2;
   }
 }

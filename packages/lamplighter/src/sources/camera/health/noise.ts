@@ -1,7 +1,7 @@
-import { CELLS, CELL_OF_PIXEL, PIXELS_IN_CELL } from './cells.js';
+import { CELLS, CELL_OF_PIXEL, CELL_PIXELS, PIXELS_IN_CELL } from './cells.js';
 import type { Light } from './light.js';
 import { NOISE_CLASSES, NoiseWindow } from './noise-window.js';
-import { HEALTH_PIXELS, HEALTH_WIDTH, type HealthPicture } from './picture.js';
+import { HEALTH_HEIGHT, HEALTH_PIXELS, HEALTH_WIDTH, type HealthPicture } from './picture.js';
 import { THRESHOLDS } from './thresholds.js';
 
 /** What a picture is compared with. */
@@ -25,6 +25,8 @@ export interface CellFinding {
 
 /** Weight of a new picture in the noise map: about the last 20 seconds. */
 const MAP_WEIGHT = 0.02;
+/** h is a difference of two sums with weights 2, -1, -1: its SD is so many times a pixel's. */
+const ROOT_12 = Math.sqrt(12);
 /** A cell in which less of the pixels could be compared says nothing. */
 const COMPARED_SHARE = 0.4;
 
@@ -43,6 +45,8 @@ export class Noise {
   readonly #map = new Float32Array(HEALTH_PIXELS);
   #mapPictures = 0;
   #residualRms = 0;
+  #allSquares = 0;
+  #allCompared = 0;
 
   /**
    * @param references - the luma of about a second ago, and of the picture before this
@@ -101,17 +105,33 @@ export class Noise {
     return findings;
   }
 
-  #compare(luma: Uint8Array, { secondAgo, previous }: References): void {
+  #compare(luma: Uint8Array, references: References): void {
+    this.#mapPictures += 1;
+    this.#allSquares = 0;
+    this.#allCompared = 0;
+    for (let row = 0; row < HEALTH_HEIGHT; row++) {
+      for (let left = 0; left < HEALTH_WIDTH; left += CELL_PIXELS) {
+        this.#compareRun(luma, references, row * HEALTH_WIDTH + left);
+      }
+    }
+    this.#residualRms = this.#allCompared === 0 ? 0 : Math.sqrt(this.#allSquares / (12 * this.#allCompared));
+  }
+
+  /** One row of one cell: sums in locals, since this is the busiest loop of all health. @param from - its first pixel */
+  #compareRun(luma: Uint8Array, { secondAgo, previous }: References, from: number): void {
     const { classes, squares, neighbourSquares, compared } = this.#now;
     const map = this.#map;
     const clipped = THRESHOLDS.clippedLevel;
-    this.#mapPictures += 1;
     const weight = Math.max(MAP_WEIGHT, 1 / this.#mapPictures);
-    let allSquares = 0;
-    let allCompared = 0;
-    for (let pixel = 1; pixel < HEALTH_PIXELS - 1; pixel++) {
-      const column = pixel % HEALTH_WIDTH;
-      if (column === 0 || column === HEALTH_WIDTH - 1) continue;
+    const cell = CELL_OF_PIXEL[from] ?? 0;
+    const column = from % HEALTH_WIDTH;
+    // The pixels on the left and right border of the picture have no two neighbours.
+    const first = column === 0 ? from + 1 : from;
+    const end = column + CELL_PIXELS === HEALTH_WIDTH ? from + CELL_PIXELS - 1 : from + CELL_PIXELS;
+    let sumSquares = 0;
+    let sumNeighbourSquares = 0;
+    let count = 0;
+    for (let pixel = first; pixel < end; pixel++) {
       const level = luma[pixel] ?? 0;
       const left = luma[pixel - 1] ?? 0;
       const right = luma[pixel + 1] ?? 0;
@@ -120,21 +140,23 @@ export class Noise {
       const rightBefore = secondAgo[pixel + 1] ?? 0;
       if (level >= clipped || left >= clipped || right >= clipped) continue;
       if (before >= clipped || leftBefore >= clipped || rightBefore >= clipped) continue;
-      const h = 2 * level - left - right - (2 * before - leftBefore - rightBefore);
+      const bend = 2 * level - left - right;
+      const h = bend - 2 * before + leftBefore + rightBefore;
       const size = h < 0 ? -h : h;
-      const cell = CELL_OF_PIXEL[pixel] ?? 0;
       const at = cell * NOISE_CLASSES + (size < NOISE_CLASSES ? size : NOISE_CLASSES - 1);
       classes[at] = (classes[at] ?? 0) + 1;
-      squares[cell] = (squares[cell] ?? 0) + h * h;
-      compared[cell] = (compared[cell] ?? 0) + 1;
-      const previousH = 2 * (previous[pixel] ?? 0) - (previous[pixel - 1] ?? 0) - (previous[pixel + 1] ?? 0);
-      const sinceH = 2 * level - left - right - previousH;
-      neighbourSquares[cell] = (neighbourSquares[cell] ?? 0) + sinceH * sinceH;
-      map[pixel] = (map[pixel] ?? 0) + weight * (size / 3.4641 - (map[pixel] ?? 0));
-      allSquares += h * h;
-      allCompared += 1;
+      const since =
+        bend - 2 * (previous[pixel] ?? 0) + (previous[pixel - 1] ?? 0) + (previous[pixel + 1] ?? 0);
+      sumSquares += h * h;
+      sumNeighbourSquares += since * since;
+      count += 1;
+      map[pixel] = (map[pixel] ?? 0) + weight * (size / ROOT_12 - (map[pixel] ?? 0));
     }
-    this.#residualRms = allCompared === 0 ? 0 : Math.sqrt(allSquares / (12 * allCompared));
+    squares[cell] = (squares[cell] ?? 0) + sumSquares;
+    neighbourSquares[cell] = (neighbourSquares[cell] ?? 0) + sumNeighbourSquares;
+    compared[cell] = (compared[cell] ?? 0) + count;
+    this.#allSquares += sumSquares;
+    this.#allCompared += count;
   }
 }
 

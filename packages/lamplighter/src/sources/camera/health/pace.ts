@@ -84,7 +84,7 @@ export class Pace {
     const rate = this.picturesPerSecond(timeMs);
     if (!this.#isSlow(timeMs)) {
       this.#slowSinceMs = undefined;
-      this.#learned = (this.#learned ?? rate) + ((rate - (this.#learned ?? rate)) * LEARNING_WEIGHT);
+      this.#learned = (this.#learned ?? rate) + (rate - (this.#learned ?? rate)) * LEARNING_WEIGHT;
       return;
     }
     // So slow for so long: that is its rate now.

@@ -18,8 +18,13 @@ export const THRESHOLDS = {
    * cells on the border; LavaRnd's share of octets outside the commonest values, ≥ 0.557, forbids the same.
    */
   deadShare: 0.42,
-  /** A cell is featureless when so many of its pixels lie on a straight line with their neighbours, to one level. */
-  smoothPixelShare: 0.9,
+  /**
+   * A cell is featureless when so little (RMS, levels) is left of it without its best plane: rounding leaves 0.3, the bands that a
+   * codec makes of a slope up to 2.
+   */
+  featurelessLevels: 2.5,
+  /** The whole picture is featureless when so many of its cells are. */
+  featurelessShare: 0.85,
 
   // ── frozen, overlay-only ──
   /** How far back frozen looks, ms; never fewer than {@link THRESHOLDS.frozenPictures} pictures. The fault is due within 10 s. */
@@ -114,9 +119,13 @@ export const THRESHOLDS = {
   /** A cell has stepped when its mean over 2 s moved by so many levels and by four times its own wandering. */
   stepLevels: 8,
   stepDeviations: 4,
+  /** … and by so many times its usual wandering: a beat between flicker and shutter swings by 1.4 times its SD. */
+  stepUsualDeviations: 3,
+  /** What is usual is not known before, ms. */
+  stepLearningMs: 8_000,
   stepWindowMs: 2_000,
-  /** So many cells stepping at once is a change; a lamp's wax moves 2 to 5 %. */
-  stepCellShare: 0.3,
+  /** So many cells stepping at once is a change; wax that moves steps 2 to 6 %. */
+  stepCellShare: 0.2,
   /** It counts as changed for good when it is still so after this, ms: not a hand before the lens. */
   stepPersistsMs: 2_500,
   /** After so long without another step the new picture is the baseline, ms. */
