@@ -71,7 +71,7 @@ const ODD_VALUES: readonly unknown[] = [
   [],
   ['x'],
   [1, 1],
-  Array(17).fill(RELAY),
+  Array.from({ length: 17 }, () => RELAY),
   {},
   { colour: 'blue' },
 ];

@@ -72,7 +72,7 @@ describe.skipIf(!hasHybrid)('hybrid key exchange, on a runtime that has it', () 
     const { ca, cert, key } = relay;
     let read = 0;
     const server = tls.createServer({ ca, cert, key, ecdhCurve: 'X25519' }, (socket) => {
-      socket.on('data', (bytes) => (read += bytes.length)).on('error', () => undefined);
+      socket.on('data', (bytes: Buffer) => (read += bytes.length)).on('error', () => undefined);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
