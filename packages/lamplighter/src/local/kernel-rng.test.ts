@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import type { FileHandle } from 'node:fs/promises';
 import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { type Environment, systemEnvironment } from './environment.js';
 import { notingNative } from './fixed-process.fixture.js';
 import { handToKernel, inWords } from './kernel-rng.js';
 import { systemNative } from './native-doors.js';
+import { watchedKernel } from './watched-kernel.fixture.js';
 
 const DEVICE = '/dev/random';
 const BYTES = Uint8Array.from({ length: 64 }, (_, index) => index);
@@ -17,33 +17,6 @@ const UNPRIVILEGED = { ...notingNative(), addEntropy: () => unable('not permitte
 
 const writeToKernel = (environment: Environment, device: string, bytes: Uint8Array) =>
   handToKernel({ device, creditBits: 0 }, bytes, { environment, native: UNPRIVILEGED });
-
-/** The real device, and a note of every write that reached it. */
-function watched(options: { mostBytes?: number; failAfterBytes?: number } = {}) {
-  const { mostBytes = Infinity, failAfterBytes = Infinity } = options;
-  const writes: Uint8Array[] = [];
-  let total = 0;
-  const write =
-    (handle: FileHandle) =>
-    async (bytes: Uint8Array, offset: number, length: number): Promise<{ bytesWritten: number }> => {
-      if (total >= failAfterBytes) throw Object.assign(new Error('EIO'), { code: 'EIO' });
-      const { bytesWritten } = await handle.write(bytes, offset, Math.min(length, mostBytes), null);
-      writes.push(bytes.slice(offset, offset + bytesWritten));
-      total += bytesWritten;
-      return { bytesWritten };
-    };
-  const open = async (path: string, flags: number) => {
-    const handle = await fs.open(path, flags);
-    return new Proxy(handle, {
-      get: (target, key) => {
-        if (key === 'write') return write(target);
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-  };
-  return { writes, environment: { ...systemEnvironment(), fs: { ...fs, open } } as Environment };
-}
 
 let directory: string;
 beforeEach(async () => {
@@ -55,7 +28,7 @@ describe('without CAP_SYS_ADMIN, by write(2)', () => {
   it.each([DEVICE, '/dev/urandom'])(
     'writes all to the real %s, and claims no more than that',
     async (device) => {
-      const { environment, writes } = watched();
+      const { environment, writes } = watchedKernel();
       await expect(writeToKernel(environment, device, BYTES)).resolves.toEqual({
         device,
         bytesWritten: 64,
@@ -69,19 +42,19 @@ describe('without CAP_SYS_ADMIN, by write(2)', () => {
   );
 
   it('goes on after short writes until all is written', async () => {
-    const { environment, writes } = watched({ mostBytes: 7 });
+    const { environment, writes } = watchedKernel({ mostBytes: 7 });
     await expect(writeToKernel(environment, DEVICE, BYTES)).resolves.toMatchObject({ bytesWritten: 64 });
     expect(writes).toHaveLength(10);
     expect(Buffer.concat(writes)).toEqual(Buffer.from(BYTES));
   });
 
   it('says how far it came when a write fails or takes nothing', async () => {
-    const failing = watched({ mostBytes: 16, failAfterBytes: 32 });
+    const failing = watchedKernel({ mostBytes: 16, failAfterBytes: 32 });
     await expect(writeToKernel(failing.environment, DEVICE, BYTES)).rejects.toMatchObject({
       code: 'ERR_KERNEL_WRITE',
       message: `writing to ${DEVICE} failed after 32 of 64 bytes`,
     });
-    const taking = watched({ mostBytes: 0 });
+    const taking = watchedKernel({ mostBytes: 0 });
     await expect(writeToKernel(taking.environment, DEVICE, BYTES)).rejects.toMatchObject({
       code: 'ERR_KERNEL_WRITE',
     });
@@ -138,7 +111,7 @@ describe('without CAP_SYS_ADMIN, by write(2)', () => {
 describe('with CAP_SYS_ADMIN', () => {
   it.each([0, 256])('adds with a credit of %i bits, then makes the kernel use it', async (creditBits) => {
     const notes: { call: string; bytes: string }[] = [];
-    const { environment, writes } = watched();
+    const { environment, writes } = watchedKernel();
     const native = notingNative(notes);
     const report = await handToKernel({ device: DEVICE, creditBits }, BYTES, { environment, native });
     expect(report).toEqual({

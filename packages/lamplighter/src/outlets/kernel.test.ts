@@ -1,9 +1,9 @@
-import type { FileHandle } from 'node:fs/promises';
 import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Environment, type Timers, systemEnvironment } from '../local/environment.js';
+import { watchedKernel } from '../local/watched-kernel.fixture.js';
 import { testNode } from './context.fixture.js';
 import { describeOutletCompliance } from './outlet.compliance.js';
 import { unable } from '../local/ability.js';
@@ -14,33 +14,6 @@ const DEVICE = '/dev/random';
 /** A user without CAP_SYS_ADMIN: what is handed over can be seen as writes. */
 const native = { ...notingNative(), addEntropy: () => unable('not permitted') };
 
-/** The real device, and a note of every write that reached it. */
-function watched(options: { mostBytes?: number; failAfterBytes?: number } = {}) {
-  const { mostBytes = Infinity, failAfterBytes = Infinity } = options;
-  const writes: Uint8Array[] = [];
-  let total = 0;
-  const write =
-    (handle: FileHandle) =>
-    async (bytes: Uint8Array, offset: number, length: number): Promise<{ bytesWritten: number }> => {
-      if (total >= failAfterBytes) throw Object.assign(new Error('EIO'), { code: 'EIO' });
-      const { bytesWritten } = await handle.write(bytes, offset, Math.min(length, mostBytes), null);
-      writes.push(bytes.slice(offset, offset + bytesWritten));
-      total += bytesWritten;
-      return { bytesWritten };
-    };
-  const open = async (path: string, flags: number) => {
-    const handle = await fs.open(path, flags);
-    return new Proxy(handle, {
-      get: (target, key) => {
-        if (key === 'write') return write(target);
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-  };
-  return { writes, environment: { ...systemEnvironment(), fs: { ...fs, open } } as Environment };
-}
-
 let directory: string;
 beforeEach(async () => {
   directory = await fs.mkdtemp(join(tmpdir(), 'lamplighter-kernel-'));
@@ -48,7 +21,7 @@ beforeEach(async () => {
 afterEach(() => fs.rm(directory, { recursive: true }));
 
 describeOutletCompliance('kernel', () => {
-  const { environment, writes } = watched();
+  const { environment, writes } = watchedKernel();
   return Promise.resolve({
     outlet: kernelOutlet({ name: 'kernel', environment, native, periodMs: 5 }),
     /** The next write; none within a few periods is the kernel's way of being told "not ready". */
@@ -86,7 +59,7 @@ function steppedTimers() {
 
 describe('kernelOutlet', () => {
   it('writes nothing before the node is seeded, then at once, then by timer with jitter, each time other bytes', async () => {
-    const { environment: real, writes } = watched();
+    const { environment: real, writes } = watchedKernel();
     const { sleeps, timers } = steppedTimers();
     const node = testNode();
     const outlet = kernelOutlet({
