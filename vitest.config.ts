@@ -25,11 +25,11 @@ export default defineConfig({
         test: {
           name: 'e2e',
           sequence: { groupOrder: 1 },
-          maxWorkers: 1,
+          maxWorkers: 2,
           include: ['e2e/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+          // Two files at a time: most of their time is waiting.
           // Real processes on a shared machine: one second chance, and only there; vitest names who needed it.
           retry: process.env['CI'] === undefined ? 0 : 1,
         },

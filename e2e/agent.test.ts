@@ -116,6 +116,17 @@ describe('an agent that seeds once', () => {
     expect(on.code).toBe(2);
   });
 
+  it('tries every address of a relay that is given by name', async () => {
+    const { port } = await relay();
+    // Its first address is ::1, where nobody listens, or its only one is 127.0.0.1.
+    const file = place.writeAgent([], {
+      relays: [{ name: 'relay-1', url: `https://localhost:${port}`, peer: 'relay' }],
+    });
+    const { code, stdout } = await run(['agent', '--once', '--config', file]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('1 of 1 required beacons');
+  });
+
   it('hedges every connection by a seed of its own', async () => {
     const [one, two] = [await relay(), await relay()];
     const file = place.writeAgent([one.port, two.port], { require: 2 });

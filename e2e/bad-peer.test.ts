@@ -228,34 +228,43 @@ describe('lamplighter beacon and lamplighter agent', () => {
         'hint: check host, port and network, and whether the upstream runs',
         '',
       );
+    // What is said of the seed and the hedge, which is not the relays' doing and depends on the addon.
+    const besides = (text: string) =>
+      plain(text.replace(/^lamplighter: .*(seed|tls hedge).*\n(hint: .*(seed|addon|enrol).*\n)?/gm, ''));
     const written = (from: string, count: string) =>
-      `64 bytes from ${from} written to /dev/random: mixed in, 0 bits credited, in effect at the kernel's next reseed; ` +
-      `${count} required beacons; basis: nothing claimed; tls hedge: off; N ms\n`;
+      new RegExp(
+        `^64 bytes from ${from}whirlwind, timing, (cpu, )?os written to /dev/random: mixed in, 0 bits credited, ` +
+          `in effect (now|at the kernel's next reseed); ${count} required beacons; ` +
+          'basis: nothing claimed; tls hedge: (on|off); N ms\n$',
+      );
 
     const whole = await agent([relay]);
-    expect(whole).toMatchObject({ code: 0, stderr: '' });
-    expect(plain(whole.stdout)).toBe(written('beacon/relay-1, timing, os', '1 of 1'));
+    expect({ code: whole.code, stderr: besides(whole.stderr) }).toEqual({ code: 0, stderr: '' });
+    expect(plain(whole.stdout)).toMatch(written('beacon/relay-1, ', '1 of 1'));
 
     const half = await agent([nobody, relay]);
-    expect({ code: half.code, stderr: plain(half.stderr) }).toEqual({ code: 0, stderr: missing('relay-1') });
-    expect(plain(half.stdout)).toBe(written('beacon/relay-2, timing, os', '1 of 1'));
+    expect({ code: half.code, stderr: besides(half.stderr) }).toEqual({
+      code: 0,
+      stderr: missing('relay-1'),
+    });
+    expect(plain(half.stdout)).toMatch(written('beacon/relay-2, ', '1 of 1'));
 
     const fewer = await agent([relay, nobody], { require: 2 });
-    expect({ code: fewer.code, stderr: plain(fewer.stderr) }).toEqual({
+    expect({ code: fewer.code, stderr: besides(fewer.stderr) }).toEqual({
       code: 2,
       stderr: missing('relay-2'),
     });
-    expect(plain(fewer.stdout)).toBe(written('beacon/relay-1, timing, os', '1 of 2'));
+    expect(plain(fewer.stdout)).toMatch(written('beacon/relay-1, ', '1 of 2'));
     expect((await agent([relay, nobody], { require: 2 }, '--strict')).code).toBe(1);
 
     const none = await agent([nobody]);
     expect(none.code).toBe(2);
-    expect(plain(none.stdout)).toBe(written('timing, os', '0 of 1'));
+    expect(plain(none.stdout)).toMatch(written('', '0 of 1'));
     expect((await agent([nobody], {}, '--strict')).code).toBe(1);
     expect((await agent([nobody], { require: 0 })).code).toBe(0);
 
     const refused = await agent([relay], { kernel: { device: '/dev/null' } });
-    expect(refused).toMatchObject({
+    expect({ code: refused.code, stdout: refused.stdout, stderr: besides(refused.stderr) }).toEqual({
       code: 1,
       stdout: '',
       stderr: lines(
@@ -265,7 +274,7 @@ describe('lamplighter beacon and lamplighter agent', () => {
       ),
     });
     const told = await agent([relay, nobody], { require: 2 }, '--json');
-    expect(told).toMatchObject({ code: 2, stderr: '' });
+    expect(told.code).toBe(2);
     expect(JSON.parse(told.stdout)).toMatchObject({
       seeded: true,
       exitCode: 2,

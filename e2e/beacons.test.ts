@@ -5,6 +5,7 @@ import { MjpegTestServer } from '../packages/lamplighter/dist/sources/camera/mjp
 import { fetchBeacon } from '../packages/lamplighter/dist/wire/beacon.js';
 import { request, UpstreamAgent } from '../packages/lamplighter/dist/wire/client.js';
 import { FeedDecoder } from '../packages/lamplighter/dist/wire/feed.js';
+import { filming } from './lamps.fixture.js';
 import { Place } from './place.fixture.js';
 import { commandLineOf, descendants, environmentOf, residentBytes } from './proc.fixture.js';
 import {
@@ -32,6 +33,7 @@ const camera = new MjpegTestServer();
 beforeAll(async () => {
   place = await Place.make();
   await camera.listen();
+  camera.play(filming());
 });
 afterAll(async () => {
   await camera.close();
