@@ -8,6 +8,7 @@ import { parse } from 'yaml';
 import { nativeAddon } from '../packages/native/dist/index.js';
 import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
 import { MjpegTestServer } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
+import { filming } from './lamps.fixture.js';
 import { commandLineOf, descendants, runs, signalAll, withEnvironment } from './proc.fixture.js';
 import { Command, endAll, eventually, run } from './processes.fixture.js';
 
@@ -193,6 +194,7 @@ describe('lamplighter up --camera', () => {
   it('rests on physical noise when the camera is real', async () => {
     const camera = new MjpegTestServer();
     await camera.listen();
+    camera.play(filming());
     try {
       const summary = await once(state('camera'), '--camera', camera.url);
       expect(summary.seeded).toBe(true);

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { MjpegTestServer } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
+import { filming } from './lamps.fixture.js';
 import { fetchBeacon } from '../packages/lamplighter/dist/wire/beacon.js';
 import { request, UpstreamAgent } from '../packages/lamplighter/dist/wire/client.js';
 import type { NodeStatus } from '../packages/lamplighter/dist/wire/status.js';
@@ -76,6 +77,7 @@ const names = ({ sources }: NodeStatus) => sources.map(({ name }) => name);
 it('hears a source that is new, lets go of one that is gone, and leaves the others alone', async () => {
   const camera = new MjpegTestServer();
   await camera.listen();
+  camera.play(filming());
   try {
     const before = await untilStatus(
       ports.admin,
