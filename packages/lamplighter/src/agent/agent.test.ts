@@ -173,6 +173,32 @@ describe('the agent that stays', () => {
     await one.agent.stop();
   });
 
+  it('tells a relay nothing of its machine but its certificate and a nonce', async () => {
+    const seen: { headers: string[]; nonce: string }[] = [];
+    const port = await relay((exchange) => {
+      const nonce = Buffer.from(exchange.body).toString('hex');
+      seen.push({
+        headers: Object.entries(exchange.headers).map(([name, value]) => `${name}: ${String(value)}`),
+        nonce,
+      });
+      giving(1)(exchange);
+    });
+    for (let boot = 0; boot < 2; boot += 1) {
+      const one = fixedAgent(configured([port]));
+      await one.agent.start();
+      await one.agent.stop();
+    }
+    const [first, second] = seen;
+    expect(first?.headers.sort()).toEqual([
+      'connection: close',
+      'content-length: 32',
+      'content-type: application/octet-stream',
+      `host: 127.0.0.1:${port}`,
+    ]);
+    expect(second?.headers.sort()).toEqual(first?.headers);
+    expect(first?.nonce).toHaveLength(64);
+  });
+
   it('is never busy: a hundred failures take as long as their back-off', async () => {
     const one = fixedAgent(configured([9], { refreshMs: 10_000, deadlineMs: 1_000 }));
     await one.agent.start();
