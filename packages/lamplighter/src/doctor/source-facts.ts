@@ -1,4 +1,4 @@
-import { findProgram } from '../sources/process/find-program.js';
+import { findProgram } from '../sources/find-program.js';
 import { type Fact, actionFrom } from './fact.js';
 import { knownKinds, sourceOf } from './known-sources.js';
 import { namesIn } from './machine-files.js';

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { describe, expect, it, vi } from 'vitest';
 import { type Environment, systemEnvironment } from '../local/environment.js';
 import { type ChildLimits, ShortChild } from './child-answer.js';
-import { findProgram } from './process/find-program.js';
+import { findProgram } from './find-program.js';
 
 const LIMITS: ChildLimits = { deadlineMs: 10_000, maxBytes: 64, signal: new AbortController().signal };
 

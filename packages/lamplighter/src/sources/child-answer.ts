@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { LamplighterError, wipe } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
-import { findProgram, searchPath } from './process/find-program.js';
+import { findProgram, searchPath } from './find-program.js';
 
 /** What a program that ran to its end said. */
 export interface ChildAnswer {

@@ -3,7 +3,7 @@ import type { Environment } from '../local/environment.js';
 import { askedSource } from './asked-source.js';
 import { ShortChild } from './child-answer.js';
 import { lookAtDevice } from './device-file.js';
-import { findProgram } from './process/find-program.js';
+import { findProgram } from './find-program.js';
 import type { Source } from './source.js';
 
 /** What a TPM 2.0 gives at once is at most one digest long; 32 bytes every one of them gives. */

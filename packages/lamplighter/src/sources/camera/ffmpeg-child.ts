@@ -16,7 +16,7 @@ import { FfmpegReport, type StreamReport } from './ffmpeg-report.js';
 import { HEALTH_HEIGHT, HEALTH_WIDTH } from './health/picture.js';
 import type { CameraListener } from './input.js';
 import { PicturePairing } from './picture-pairing.js';
-import { findProgram, mayUse, searchPath } from './program.js';
+import { findProgram, searchPath } from '../find-program.js';
 import { type Sandbox, sandboxFor } from './sandbox.js';
 
 /** One run of ffmpeg over one target. */
@@ -237,4 +237,14 @@ function frameCounter(onFrames: (count: number) => void): (chunk: Buffer) => voi
 /** Extra pipes are typed as either direction. */
 function readable(stream: unknown): Readable | undefined {
   return stream instanceof Readable ? stream : undefined;
+}
+
+/** Whether this user may use a file so; `mode` as of access(2). */
+async function mayUse(file: string, mode: number, environment: Environment): Promise<boolean> {
+  try {
+    await environment.fs.access(file, mode);
+    return true;
+  } catch {
+    return false;
+  }
 }

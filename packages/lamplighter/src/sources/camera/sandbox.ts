@@ -1,5 +1,5 @@
 import type { Environment } from '../../local/environment.js';
-import { findProgram, searchPath } from './program.js';
+import { findProgram, searchPath } from '../find-program.js';
 import { childOver } from './child.js';
 
 /** What a child that reads other people's bytes may still do. */

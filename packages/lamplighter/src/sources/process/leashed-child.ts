@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
-import { findProgram, searchPath } from './find-program.js';
+import { findProgram, searchPath } from '../find-program.js';
 
 /** What a child that was told to end is given before it is made to. */
 const GRACE_MS = 1_000;

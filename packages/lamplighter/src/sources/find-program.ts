@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import path from 'node:path';
-import type { Environment } from '../../local/environment.js';
+import type { Environment } from '../local/environment.js';
 
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 
