@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
-import { replaceDurably } from '../local/durable-file.js';
+import { replaceWhole } from '../local/durable-file.js';
 import type { Environment } from '../local/environment.js';
 import type { BootReport } from './boot.js';
 
@@ -39,7 +39,7 @@ export async function writeReport(
   };
   try {
     await environment.fs.mkdir(dirname(path), { recursive: true, mode: 0o755 });
-    await replaceDurably(environment.fs, path, Buffer.from(`${JSON.stringify(report)}\n`), 0o644);
+    await replaceWhole(environment.fs, path, Buffer.from(`${JSON.stringify(report)}\n`), 0o644);
     return undefined;
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'an unexpected error';

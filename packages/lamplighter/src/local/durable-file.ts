@@ -2,6 +2,19 @@ import { dirname } from 'node:path';
 import type { Environment } from './environment.js';
 
 /**
+ * Replaces a file so that whoever reads it finds the old or the new content, whole. Not durable: for what a power cut may take.
+ * @throws the file system's own error; the old file is then untouched and the temporary one removed
+ */
+export async function replaceWhole(
+  fs: Environment['fs'],
+  path: string,
+  bytes: Uint8Array,
+  mode: number,
+): Promise<void> {
+  await replace(fs, path, bytes, mode, false);
+}
+
+/**
  * Replaces a file so that after a power cut either the old or the new content is there, whole: temporary file, fsync,
  * rename, fsync of the folder. What a killed writer left behind is removed by the next.
  *
@@ -17,6 +30,22 @@ export async function replaceDurably(
   bytes: Uint8Array,
   mode = 0o600,
 ): Promise<void> {
+  await replace(fs, path, bytes, mode, true);
+  const folder = await fs.open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function replace(
+  fs: Environment['fs'],
+  path: string,
+  bytes: Uint8Array,
+  mode: number,
+  isDurable: boolean,
+): Promise<void> {
   const temporary = `${path}.new`;
   try {
     await fs.rm(temporary, { force: true });
@@ -24,7 +53,7 @@ export async function replaceDurably(
     const file = await fs.open(temporary, 'wx', mode);
     try {
       await file.writeFile(bytes);
-      await file.sync();
+      if (isDurable) await file.sync();
     } finally {
       await file.close();
     }
@@ -32,11 +61,5 @@ export async function replaceDurably(
   } catch (error) {
     await fs.rm(temporary, { force: true });
     throw error;
-  }
-  const folder = await fs.open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -1,4 +1,4 @@
-import { LamplighterError, mix, noSecretKey, wipe } from '@lamplighter/core';
+import { mix, noSecretKey, wipe } from '@lamplighter/core';
 import type { Environment } from '../environment.js';
 import { LocalSamples } from '../local-samples.js';
 import type { ProcessEnvironment } from '../process-environment.js';
@@ -33,28 +33,17 @@ export function firstSeed(environment: Environment, process: ProcessEnvironment)
 }
 
 /**
- * Makes the seed where there is none, or where what was there is lost.
- * @returns why one was made; undefined when there was one
+ * Makes the seed that there is not, or in place of one that is lost.
  * @throws LamplighterError as {@link SeedStore.create} and {@link firstSeed}
  */
-export async function ensureSeed(
+export async function makeSeed(
   store: SeedStore,
-  environment: Environment,
-  process: ProcessEnvironment,
-): Promise<'missing' | 'lost' | undefined> {
-  let why: 'missing' | 'lost';
-  try {
-    await store.facts();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof LamplighterError)) throw error;
-    if (error.code !== 'ERR_SEED_MISSING' && error.code !== 'ERR_SEED_DAMAGED') throw error;
-    why = error.code === 'ERR_SEED_MISSING' ? 'missing' : 'lost';
-  }
+  why: 'missing' | 'lost',
+  { environment, process }: { environment: Environment; process: ProcessEnvironment },
+): Promise<void> {
   const seed = firstSeed(environment, process);
   try {
     await store.create(seed, { replace: why === 'lost' });
-    return why;
   } finally {
     wipe(seed);
   }

@@ -2,7 +2,7 @@ import { LamplighterError, type Part, wipe } from '@lamplighter/core';
 import type { Environment } from '../environment.js';
 import type { NativeDoors } from '../native-doors.js';
 import type { ProcessEnvironment } from '../process-environment.js';
-import { ensureSeed } from './first-seed.js';
+import { makeSeed } from './first-seed.js';
 import { SeedStore } from './seed-store.js';
 import { type Hedge, hedgeTls } from './tls-hedge.js';
 
@@ -51,11 +51,15 @@ export class SeedKeeper {
    * @returns the first use's mix key, 64 secret bytes, the caller's to wipe; undefined when there is no seed
    */
   async open(): Promise<Uint8Array | undefined> {
+    const mixKey = await this.use();
+    const why = lossOf(this.#hedge.reason);
+    if (why === undefined) return mixKey;
     try {
-      this.#made = await ensureSeed(this.store, this.#environment, this.#process);
+      await makeSeed(this.store, why, { environment: this.#environment, process: this.#process });
+      this.#made = why;
     } catch (error) {
       if (!(error instanceof LamplighterError)) throw error;
-      // The use below says why there is no seed; this says why none could be made.
+      // That there is no seed is said already; this says why none could be made.
       this.#hedge = { state: 'off', reason: error };
       return undefined;
     }
@@ -117,4 +121,9 @@ export class SeedKeeper {
     this.#last = turn.catch(() => undefined);
     return turn;
   }
+}
+
+function lossOf(reason: LamplighterError | undefined): 'missing' | 'lost' | undefined {
+  if (reason?.code === 'ERR_SEED_MISSING') return 'missing';
+  return reason?.code === 'ERR_SEED_DAMAGED' ? 'lost' : undefined;
 }
