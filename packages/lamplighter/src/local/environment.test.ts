@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Environment } from './environment.js';
+import { type Environment, systemEnvironment } from './environment.js';
 
 /** The same machine, once with the addon and once as on an installation that has none. */
 async function environmentWith(addon: 'on' | 'off'): Promise<Environment> {
@@ -65,5 +65,29 @@ describe('the system environment on a kernel that is not ready', () => {
     expect(() => environment.osRandom(32)).toThrow(
       expect.objectContaining({ code: 'ERR_OS_RNG', message: 'not ready' }),
     );
+  });
+});
+
+describe('readDevice', () => {
+  const readDevice = (path: string, lengthBytes: number, deadlineMs: number) =>
+    systemEnvironment().readDevice(path, lengthBytes, deadlineMs);
+
+  it('reads a character device, other bytes each time', () => {
+    const [one, two] = [readDevice('/dev/urandom', 64, 2_000), readDevice('/dev/urandom', 64, 2_000)];
+    expect(one.supported && one.value.length).toBe(64);
+    expect(one).not.toEqual(two);
+  });
+
+  it.each(['/dev/none', '/etc/passwd', '/dev'])('reads nothing from %s', (path) => {
+    expect(readDevice(path, 64, 2_000)).toMatchObject({ supported: false });
+  });
+
+  it('waits no longer than told for one that is silent, and takes no less than asked for', () => {
+    const startedMs = performance.now();
+    // A terminal without an owner says nothing; /dev/null is at its end at once.
+    expect(readDevice('/dev/null', 64, 2_000)).toMatchObject({ supported: false });
+    const silent = readDevice('/dev/ptmx', 64, 200);
+    expect(silent.supported).toBe(false);
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
 });

@@ -1,6 +1,6 @@
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -55,6 +55,12 @@ export interface Environment {
   bootId(): Ability<Uint8Array>;
   /** Changes when this VM was cloned or restored. */
   vmGeneration(): Ability<Uint8Array>;
+  /**
+   * Bytes of a character device that may stay silent, read by a child that is killed when it does. Nothing else happens in this
+   * process meanwhile: for a resume, where nothing else may.
+   * @returns exactly so many; unsupported with a reason when there are not so many in time
+   */
+  readDevice(path: string, lengthBytes: number, deadlineMs: number): Ability<Uint8Array>;
   readonly timers: Timers;
   readonly arrivals: Arrivals;
   readonly fs: typeof fs;
@@ -75,12 +81,32 @@ export function systemEnvironment(): Environment {
       use === 'seed' ? native.cpuRandom(lengthBytes) : native.rdrand(lengthBytes),
     bootId: readBootId,
     vmGeneration: () => native.vmGeneration(),
+    readDevice,
     timers: systemTimers,
     arrivals: newArrivals(),
     fs,
     spawn: (command, args, options) => spawn(command, args, options),
     connect: (endpoint) => net.connect(endpoint),
   };
+}
+
+function readDevice(path: string, lengthBytes: number, deadlineMs: number): Ability<Uint8Array> {
+  if (statSync(path, { throwIfNoEntry: false })?.isCharacterDevice() !== true)
+    return unable(`there is no ${path}`);
+  const { stdout, status, error } = spawnSync('head', ['-c', String(lengthBytes), '--', path], {
+    cwd: '/',
+    env: { PATH: '/usr/bin:/bin' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+    timeout: deadlineMs,
+    killSignal: 'SIGKILL',
+    maxBuffer: lengthBytes,
+  });
+  if (error === undefined && status === 0 && stdout.length === lengthBytes) {
+    const bytes = Uint8Array.from(stdout);
+    stdout.fill(0);
+    return able(bytes);
+  }
+  return unable(`${path} gave nothing within ${deadlineMs} ms, or may not be read`);
 }
 
 const systemTimers: Timers = {

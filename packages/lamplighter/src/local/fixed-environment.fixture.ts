@@ -54,6 +54,7 @@ export function fixedEnvironment(osByte = 0x5a): FixedEnvironment {
     cpuRandom: () => unable('fixed'),
     bootId: () => able(new Uint8Array(16)),
     vmGeneration: () => unable('fixed'),
+    readDevice: () => unable('fixed'),
     // Packets come in as many pieces as the network likes; their moments are left out so that runs can be compared.
     arrivals: { note: () => undefined, subscribe: () => ({ cancel: () => undefined }) },
     timers: {

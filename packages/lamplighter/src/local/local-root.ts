@@ -20,7 +20,7 @@ export interface LocalRootOptions {
 }
 
 /** The numbers under which the accumulator knows the sources. Own sources follow. */
-const SOURCE = { os: 0, cpu: 1, timing: 2, whirlwind: 3, own: 16 } as const;
+const SOURCE = { os: 0, cpu: 1, timing: 2, whirlwind: 3, hwrng: 4, own: 16 } as const;
 // Implementation constants: what is heard while the library is used, so that the cost stays bounded and no timer is needed.
 /** Refills whose moments make one timing event. */
 const TIMING_EVENT_BYTES = 32;

@@ -16,7 +16,7 @@ export type OwnSteps = Partial<
 >;
 
 /** What a resume hears of this machine. */
-export type ResumeSample = 'whirlwind' | 'cpu' | 'os';
+export type ResumeSample = 'whirlwind' | 'hwrng' | 'cpu' | 'os';
 
 /** What a watched root is made of. */
 export interface WatchedRootOptions {
@@ -32,6 +32,9 @@ export interface WatchedRootOptions {
 
 const KERNEL_BYTES = 32;
 const OPENSSL_BYTES = 64;
+const HOST_BYTES = 64;
+/** A host that has not answered by then is waited for no longer: everything stands still meanwhile. */
+const HOST_DEADLINE_MS = 500;
 
 /**
  * An accumulator that looks for signs that it was copied before every byte it gives, and does the five steps when there is
@@ -153,8 +156,7 @@ export class WatchedRoot implements BufferedRoot {
         });
         return able(true);
       },
-      hostEntropy:
-        this.#steps.hostEntropy ?? (() => unable('there is no host channel, and /dev/hwrng is not read')),
+      hostEntropy: this.#steps.hostEntropy ?? (() => this.#hostEntropy()),
       reseedKernel: () => this.#reseedKernel(),
       readOs: () => {
         this.#bypass([], { os: this.#samples.os() });
@@ -164,6 +166,13 @@ export class WatchedRoot implements BufferedRoot {
       rotateSeed: this.#steps.rotateSeed ?? missing('machine seed'),
       fetchBeacons: this.#steps.fetchBeacons ?? missing('relay'),
     };
+  }
+
+  /** What the host gives through virtio-rng, or a chip: other bytes for every copy. */
+  #hostEntropy(): Ability<unknown> {
+    const hwrng = this.#environment.readDevice('/dev/hwrng', HOST_BYTES, HOST_DEADLINE_MS);
+    if (hwrng.supported) this.#bypass([], { hwrng: hwrng.value });
+    return hwrng;
   }
 
   #reseedKernel(): Ability<unknown> {
@@ -191,4 +200,4 @@ export class WatchedRoot implements BufferedRoot {
 }
 
 /** In the order of the label table. */
-const RESUME_SAMPLES = ['whirlwind', 'cpu', 'os'] as const satisfies readonly ResumeSample[];
+const RESUME_SAMPLES = ['whirlwind', 'hwrng', 'cpu', 'os'] as const satisfies readonly ResumeSample[];

@@ -5,7 +5,7 @@ import { LamplighterError } from '@lamplighter/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAuthority, issueCertificate } from '../identity/authority.js';
 import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
-import { able } from '../local/ability.js';
+import { type Ability, able, unable } from '../local/ability.js';
 import { fixedEnvironment } from '../local/fixed-environment.fixture.js';
 import { fixedProcess, notingNative } from '../local/fixed-process.fixture.js';
 import { fetchBeacon } from '../wire/beacon.js';
@@ -140,6 +140,22 @@ describe('a node whose machine is restored from a snapshot', () => {
     expect(await one.beacon()).toMatch(/^[0-9a-f]{128}$/);
     expect(one.node.status().state).toBe('ready');
     await one.end();
+  });
+
+  it('takes what the host gives, which alone parts two copies', async () => {
+    const after = async (host: Ability<Uint8Array>): Promise<string> => {
+      const one = await life();
+      Object.assign(one.environment, { readDevice: () => host });
+      one.node.resume();
+      if (host.supported) expect(one.node.status().resume?.undone).toEqual([]);
+      const beacon = await one.beacon();
+      await one.end();
+      return beacon;
+    };
+    const first = await after(able(new Uint8Array(64).fill(1)));
+    expect(await after(able(new Uint8Array(64).fill(1)))).toBe(first);
+    expect(await after(able(new Uint8Array(64).fill(2)))).not.toBe(first);
+    expect(await after(unable('none'))).not.toBe(first);
   });
 
   it('finds it by itself when nobody asks anything', async () => {
