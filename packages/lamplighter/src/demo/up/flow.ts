@@ -26,12 +26,15 @@ export function newFlow(tell: (hop: string, line: string) => void): (chain: Chai
     tell(hop, line());
   }
 
-  /** Tells of every reason that came since the last look, and of every one that went. */
-  function trouble(hop: string, node: NodeStatus | undefined): void {
+  /**
+   * Tells of every reason that came since the last look, and of every one that went.
+   * @param isOver - the kernel is seeded: who is not ready by now is late
+   */
+  function trouble(hop: string, node: NodeStatus | undefined, isOver: boolean): void {
     if (node === undefined) return;
     const before = troubles.get(hop) ?? [];
     // A node that has just started has not heard everybody yet: that is no news.
-    const now = node.generator.seeded ? node.reasons : [];
+    const now = node.generator.seeded || isOver ? node.reasons : [];
     const news = (these: readonly Reason[], those: readonly Reason[]): Reason[] =>
       these.filter(({ message }) => those.every((other) => other.message !== message));
     for (const reason of news(now, before)) tell(hop, describe(reason));
@@ -66,8 +69,8 @@ export function newFlow(tell: (hop: string, line: string) => void): (chain: Chai
       'relay',
       () => `seeded from ${heard(relay)}; gives beacons`,
     );
-    trouble('office', office);
-    trouble('relay', relay);
+    trouble('office', office, boot !== undefined);
+    trouble('relay', relay, boot !== undefined);
     if (boot !== undefined) tellBoot(boot, once);
   };
 }
