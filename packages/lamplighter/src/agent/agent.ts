@@ -5,7 +5,7 @@ import { backOffMs } from '../local/retry.js';
 import type { ResumeStatus } from '../local/resume.js';
 import { OutgoingConnections } from '../wire/outgoing.js';
 import { openStream } from '../local/stream.js';
-import { egdOutlet } from '../outlets/egd/egd.js';
+import { egdOutlet, FOLDER_MODES } from '../outlets/egd/egd.js';
 import type { Outlet } from '../outlets/outlet.js';
 import { basisFromWords, NO_BASIS } from '../wire/basis.js';
 import { boot, type BootDoors, type BootReport } from './boot.js';
@@ -44,7 +44,9 @@ export class Agent {
   readonly #stopping = new AbortController();
   /** Ends the wait before the next refresh. */
   #waking = new AbortController();
-  #running: Promise<void> | undefined;
+  /** The first boot, and the refreshes after it. */
+  #running: Promise<unknown> | undefined;
+  #stopped: Promise<void> | undefined;
   #failures = 0;
   #last: BootReport | undefined;
   readonly #socket: Outlet | undefined;
@@ -52,7 +54,7 @@ export class Agent {
   readonly #ready: Promise<void>;
 
   constructor(config: AgentConfig, options: AgentOptions) {
-    const { environment, native, process, keeper } = options;
+    const { environment, native, process } = options;
     this.#config = config;
     this.#options = options;
     this.#outgoing = new OutgoingConnections(environment, () => this.#clones.look());
@@ -67,8 +69,8 @@ export class Agent {
       native,
       hear: (bytes) => this.#accumulator.add(SOURCE.resume, bytes),
       cut: () => this.#outgoing.cut(),
-      rotateSeed: () => void keeper.hedge().catch(options.onFault),
-      // A refresh is all that: it hedges, asks every relay, hands over to the kernel.
+      // One refresh is both: it begins with the next use of the seed.
+      rotateSeed: () => this.#waking.abort(),
       fetchBeacons: () => this.#waking.abort(),
       onResume: options.onResume,
     });
@@ -79,7 +81,7 @@ export class Agent {
         ...socket,
         name: 'egd',
         listen: `unix:${socket.path}`,
-        folderMode: socket.folderMode === '0750' ? 0o750 : 0o700,
+        folderMode: FOLDER_MODES[socket.folderMode],
         environment,
       });
     this.#ready = new Promise((resolve, reject) => {
@@ -108,7 +110,9 @@ export class Agent {
       this.#stopping.signal,
     );
     try {
-      const first = await this.#boot(true);
+      const booting = this.#boot(true);
+      this.#running = booting.catch(() => undefined);
+      const first = await booting;
       this.#settleReady.resolve();
       this.#clones.start();
       this.#running = this.#refreshFrom(first);
@@ -126,7 +130,12 @@ export class Agent {
   }
 
   /** Ends the wait or the refresh under way; resolves when everything is let go. Idempotent. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#clones.stop();
     await this.#socket?.stop(STOP_DEADLINE_MS);
     this.#stopping.abort();

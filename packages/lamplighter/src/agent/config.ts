@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { entryName, filePath, httpsUrl, peer } from '../config/fields.js';
+import { creditBits, entryName, filePath, httpsUrl, ids, peer } from '../config/fields.js';
 import { tlsPaths } from '../config/file.js';
 
 const relay = z.strictObject({
@@ -38,8 +38,8 @@ export const agentConfig = z.strictObject({
     .strictObject({
       path: filePath.default('/run/lamplighter/egd.sock').describe('in a folder of its own'),
       folderMode: z.enum(['0700', '0750']).default('0750').describe('of the folder, if it has to be made'),
-      uids: z.array(z.int().min(0)).max(256).default([]).describe('who may ask; needs the native addon'),
-      gids: z.array(z.int().min(0)).max(256).default([]).describe('whose group may ask; needs the addon'),
+      uids: ids.describe('who may ask; needs the native addon'),
+      gids: ids.describe('whose group may ask; needs the addon'),
     })
     .optional()
     .describe('the EGD protocol for programs on this machine, from an agent that stays'),
@@ -52,12 +52,7 @@ export const agentConfig = z.strictObject({
   kernel: z
     .strictObject({
       device: filePath.default('/dev/random'),
-      creditBits: z
-        .int()
-        .min(0)
-        .max(512)
-        .default(0)
-        .describe('bits the kernel counts of the 64 bytes it is given; needs CAP_SYS_ADMIN'),
+      creditBits,
     })
     .prefault({}),
 });

@@ -20,6 +20,17 @@ export const periodMs = (least: number, most: number): z.ZodInt => z.int().min(l
 
 export const port = z.int().min(0).max(65_535);
 
+/** Bits the kernel counts of the 64 bytes it is given. */
+export const creditBits = z
+  .int()
+  .min(0)
+  .max(512)
+  .default(0)
+  .describe('bits the kernel counts of the 64 bytes it is given; needs CAP_SYS_ADMIN');
+
+/** Numbers of users or groups. */
+export const ids = z.array(z.int().min(0)).max(256).default([]);
+
 export const filePath = z.string().min(1).max(4096);
 
 /**

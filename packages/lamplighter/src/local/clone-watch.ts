@@ -1,6 +1,5 @@
 import type { Accumulator } from '@lamplighter/core';
 import { able } from './ability.js';
-import type { CloneSign } from './clone-detector.js';
 import type { Environment } from './environment.js';
 import { LocalSamples } from './local-samples.js';
 import type { NativeDoors } from './native-doors.js';
@@ -40,7 +39,6 @@ export class CloneWatch {
   readonly #environment: Environment;
   readonly #onResume: CloneWatchOptions['onResume'];
   #timer: { cancel(): void } | undefined;
-  #seen: ResumeReport | undefined;
   #status: ResumeStatus | undefined;
 
   constructor(options: CloneWatchOptions) {
@@ -59,6 +57,7 @@ export class CloneWatch {
         fetchBeacons: () => able(fetchBeacons()),
       },
       hear: (_sample, bytes) => hear(bytes),
+      onResume: (report) => this.#note(report),
     });
   }
 
@@ -76,7 +75,6 @@ export class CloneWatch {
   /** Looks, and does the steps if there is a sign. Cost: 0.3 µs. */
   look(): void {
     this.root.look();
-    this.#tell();
   }
 
   /**
@@ -85,24 +83,19 @@ export class CloneWatch {
    */
   resume(): void {
     this.root.resume('resume');
-    this.#tell();
   }
 
   stop(): void {
     this.#timer?.cancel();
   }
 
-  /** A stream may have found the sign; whoever looks next tells. */
-  #tell(): void {
-    const report = this.root.lastResume;
-    if (report === undefined || report === this.#seen) return;
-    this.#seen = report;
+  #note({ sign, os, steps }: ResumeReport): void {
     this.#status = {
       count: this.root.number,
       at: new Date(Number(this.#environment.realtimeNs() / 1_000_000n)).toISOString(),
-      sign: report.sign satisfies CloneSign,
-      os: report.os,
-      undone: report.steps.flatMap(({ name, undone }) =>
+      sign,
+      os,
+      undone: steps.flatMap(({ name, undone }) =>
         undone === undefined ? [] : [{ step: name, reason: undone }],
       ),
     };

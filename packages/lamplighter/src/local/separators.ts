@@ -17,10 +17,14 @@ export function separators(
   rootNumber: number,
 ): readonly Part[] {
   return [
-    {
-      label: 'start',
-      bytes: u64s(BigInt(process.pid()), BigInt(process.threadId), BigInt(rootNumber)),
-    },
+    { label: 'start', bytes: u64s(BigInt(process.pid()), BigInt(process.threadId), BigInt(rootNumber)) },
+    ...momentParts(environment),
+  ];
+}
+
+/** What tells this moment of this machine from every other: clocks, boot, VM generation, cycle counter. No secrets. */
+export function momentParts(environment: Environment): readonly Part[] {
+  return [
     { label: 'realtime', bytes: u64s(environment.realtimeNs()) },
     { label: 'monotonic', bytes: u64s(environment.monotonicNs()) },
     { label: 'boot-id', bytes: present(environment.bootId(), (bytes) => bytes) },
@@ -29,7 +33,8 @@ export function separators(
   ];
 }
 
-function u64s(...values: readonly bigint[]): Uint8Array {
+/** Numbers as bytes, big-endian, 8 each. */
+export function u64s(...values: readonly bigint[]): Uint8Array {
   const bytes = new Uint8Array(8 * values.length);
   const view = new DataView(bytes.buffer);
   for (const [index, value] of values.entries()) view.setBigUint64(8 * index, value);

@@ -1,4 +1,4 @@
-import { type Accumulator, type Part, wipe } from '@lamplighter/core';
+import { type Accumulator, LamplighterError, type Part, wipe } from '@lamplighter/core';
 import { type Ability, able, unable } from './ability.js';
 import type { BufferedRoot } from './buffered-stream.js';
 import { CloneDetector, type CloneSign } from './clone-detector.js';
@@ -28,6 +28,8 @@ export interface WatchedRootOptions {
   readonly steps: OwnSteps;
   /** Adds what a resume heard to the pools of its source, after it went into the generator. Copied before it returns. */
   readonly hear: (sample: ResumeSample, bytes: Uint8Array) => void;
+  /** Hears of every resume, whoever found the sign. */
+  readonly onResume?: (report: ResumeReport) => void;
 }
 
 const KERNEL_BYTES = 32;
@@ -50,6 +52,7 @@ export class WatchedRoot implements BufferedRoot {
   readonly #samples: LocalSamples;
   readonly #steps: OwnSteps;
   readonly #hear: WatchedRootOptions['hear'];
+  readonly #onResume: WatchedRootOptions['onResume'];
   readonly #rootNumber: number;
   readonly #wipers = new Set<() => void>();
   /** Undefined until seeded: there is no state to copy before. */
@@ -67,6 +70,7 @@ export class WatchedRoot implements BufferedRoot {
     this.#samples = options.samples;
     this.#steps = options.steps;
     this.#hear = options.hear;
+    this.#onResume = options.onResume;
     this.#rootNumber = options.process.nextRoot();
   }
 
@@ -120,13 +124,16 @@ export class WatchedRoot implements BufferedRoot {
    * @throws LamplighterError ERR_NOT_SEEDED before the first seeding; nothing was done
    */
   resume(sign: CloneSign): ResumeReport {
-    // Fails first if it must: connections are not cut for nothing.
-    if (!this.#accumulator.seeded) this.#accumulator.rekeySchedule();
+    // Connections are not cut for nothing.
+    if (!this.#accumulator.seeded) {
+      throw new LamplighterError('ERR_NOT_SEEDED', 'there is nothing to resume before the first seeding');
+    }
     this.#resuming = true;
     this.#lastResume = resumeSteps(sign, this.#allSteps());
     this.#resuming = false;
     this.#accumulator.rekeySchedule();
     this.#detector?.settle(sign);
+    this.#onResume?.(this.#lastResume);
     return this.#lastResume;
   }
 

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import type { Environment } from '../local/environment.js';
 import type { NativeDoors } from '../local/native-doors.js';
 import { beaconOutlet } from '../outlets/beacon.js';
-import { egdOutlet } from '../outlets/egd/egd.js';
+import { egdOutlet, FOLDER_MODES } from '../outlets/egd/egd.js';
 import { feedOutlet } from '../outlets/feed.js';
 import { kernelOutlet } from '../outlets/kernel.js';
 import type { Outlet } from '../outlets/outlet.js';
 import type { Listener } from '../wire/listener.js';
-import { entryName, filePath, periodMs, refineBy } from '../config/fields.js';
+import { creditBits, entryName, filePath, ids, periodMs, refineBy } from '../config/fields.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
 
 /** What an outlet may be given besides its own options. */
@@ -34,12 +34,7 @@ const kernel = z.strictObject({
   kind: z.literal('kernel'),
   name: name('kernel'),
   device: filePath.default('/dev/random'),
-  creditBits: z
-    .int()
-    .min(0)
-    .max(512)
-    .default(0)
-    .describe('bits the kernel counts of each 64 bytes; needs CAP_SYS_ADMIN'),
+  creditBits,
   periodMs: periodMs(1_000, 86_400_000).default(300_000),
 });
 
@@ -52,8 +47,8 @@ const egd = z.strictObject({
     .superRefine((address, context) => refineBy(() => parseEgdAddress(address), context))
     .describe('unix:/path in a folder of its own, or tcp:127.0.0.1:port'),
   folderMode: z.enum(['0700', '0750']).default('0700').describe('of the folder, if it has to be made'),
-  uids: z.array(z.int().min(0)).max(256).default([]).describe('who may ask; needs the native addon'),
-  gids: z.array(z.int().min(0)).max(256).default([]).describe('whose group may ask; needs the native addon'),
+  uids: ids.describe('who may ask; needs the native addon'),
+  gids: ids.describe('whose group may ask; needs the native addon'),
   maxConnections: z.int().min(1).max(10_000).default(512),
   bytesPerSecond: z
     .int()
@@ -84,7 +79,7 @@ export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet
     case 'egd':
       return egdOutlet({
         ...entry,
-        folderMode: entry.folderMode === '0750' ? 0o750 : 0o700,
+        folderMode: FOLDER_MODES[entry.folderMode],
         environment,
       });
     case 'kernel':

@@ -1,7 +1,7 @@
-import { encode, hmac, HmacDrbg, LamplighterError, wipe } from '@lamplighter/core';
-import type { Ability } from '../ability.js';
+import { compareLabels, encode, hmac, HmacDrbg, LamplighterError, wipe } from '@lamplighter/core';
 import type { Environment } from '../environment.js';
 import type { NativeDoors } from '../native-doors.js';
+import { momentParts, u64s } from '../separators.js';
 import type { SeedStore } from './seed-store.js';
 
 // Specification constants: DESIGN section 7.
@@ -34,15 +34,15 @@ export interface Hedge {
  * The OS may fail or repeat; the others still separate.
  */
 export function hedgeInput(environment: Environment, counter: bigint): Uint8Array {
-  return encode('hedge', [
-    { label: 'realtime', bytes: u64(environment.realtimeNs()) },
-    { label: 'monotonic', bytes: u64(environment.monotonicNs()) },
-    { label: 'boot-id', bytes: valueOf(environment.bootId()) },
-    { label: 'counter', bytes: u64(counter) },
-    { label: 'vm-generation', bytes: valueOf(environment.vmGeneration()) },
-    { label: 'cycles', bytes: cyclesOf(environment) },
+  const parts = [
+    ...momentParts(environment),
+    { label: 'counter', bytes: u64s(counter) },
     { label: 'os', bytes: osBytes(environment) },
-  ]);
+  ];
+  return encode(
+    'hedge',
+    parts.sort((a, b) => compareLabels(a.label, b.label)),
+  );
 }
 
 /**
@@ -113,18 +113,4 @@ function osBytes(environment: Environment): Uint8Array | undefined {
     // x only separates: a broken OS is one separator less, and what reseeds OpenSSL reports it.
     return undefined;
   }
-}
-
-function cyclesOf(environment: Environment): Uint8Array | undefined {
-  const cycles = environment.cycleCounter();
-  return cycles.supported ? u64(cycles.value) : undefined;
-}
-
-const valueOf = (ability: Ability<Uint8Array>): Uint8Array | undefined =>
-  ability.supported ? ability.value : undefined;
-
-function u64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
-  return bytes;
 }

@@ -26,7 +26,7 @@ export const EGD_LIMITS = {
 const LEAST_BYTES_PER_SECOND = 256;
 
 /** Whatever else a folder lets in is refused anyhow. */
-const FOLDER_MODES: readonly number[] = [0o700, 0o750];
+export const FOLDER_MODES = { '0700': 0o700, '0750': 0o750 } as const;
 
 /** How an EGD outlet is configured. */
 export interface EgdOutletOptions {
@@ -97,7 +97,8 @@ class EgdOutlet implements Outlet {
     this.#endpoint = parseEgdAddress(options.listen);
     this.#listening = egdAddressText(this.#endpoint);
     this.#folderMode = options.folderMode ?? 0o700;
-    if (!FOLDER_MODES.includes(this.#folderMode)) throw new RangeError('the folder has mode 0700 or 0750');
+    if (!Object.values<number>(FOLDER_MODES).includes(this.#folderMode))
+      throw new RangeError('the folder has mode 0700 or 0750');
     this.#door = options.peers ?? systemPeerDoor;
     const { uids = [], gids = [] } = options;
     if (uids.length + gids.length > 0) this.#list = { uids, gids };
