@@ -280,7 +280,7 @@ describe('lamplighter beacon and lamplighter agent', () => {
       ),
     });
     const told = await agent([relay, nobody], { require: 2 }, '--json');
-    expect(told.code).toBe(2);
+    expect(told).toMatchObject({ code: 2, stderr: '' });
     expect(JSON.parse(told.stdout)).toMatchObject({
       seeded: true,
       exitCode: 2,

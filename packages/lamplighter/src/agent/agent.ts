@@ -1,5 +1,6 @@
 import { Accumulator, LamplighterError, wipe } from '@lamplighter/core';
 import { CloneWatch } from '../local/clone-watch.js';
+import { monotonicMs } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
 import { backOffMs } from '../local/retry.js';
 import type { ResumeStatus } from '../local/resume.js';
@@ -60,7 +61,7 @@ export class Agent {
     this.#outgoing = new OutgoingConnections(environment, () => this.#clones.look());
     this.#accumulator = new Accumulator({
       schedule: 'improved',
-      monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
+      monotonicMs: () => monotonicMs(environment),
     });
     this.#clones = new CloneWatch({
       accumulator: this.#accumulator,

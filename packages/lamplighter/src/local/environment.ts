@@ -68,6 +68,11 @@ export interface Environment {
   connect(endpoint: Endpoint): Duplex;
 }
 
+/** The monotonic clock in milliseconds, with what lies below them. Arbitrary origin. */
+export function monotonicMs(environment: Pick<Environment, 'monotonicNs'>): number {
+  return Number(environment.monotonicNs() / 1_000n) / 1_000;
+}
+
 /** The real machine. */
 export function systemEnvironment(): Environment {
   return {

@@ -1,7 +1,7 @@
 import { Accumulator, LamplighterError, type Part, wipe } from '@lamplighter/core';
 import { type Ability, unable } from './ability.js';
 import type { BufferedRoot } from './buffered-stream.js';
-import type { Environment } from './environment.js';
+import { type Environment, monotonicMs } from './environment.js';
 import { LocalSamples } from './local-samples.js';
 import type { NativeDoors } from './native-doors.js';
 import { type LibrarySource, OwnSources, type OwnSourceStatus } from './own-sources.js';
@@ -53,7 +53,7 @@ export class LocalRoot implements BufferedRoot {
     this.#samples = new LocalSamples(environment);
     this.#accumulator = new Accumulator({
       schedule: 'improved',
-      monotonicMs: () => Number(environment.monotonicNs()) / 1_000_000,
+      monotonicMs: () => monotonicMs(environment),
     });
     this.#own = new OwnSources(options.sources ?? [], ({ index, name, bytes, first }) => {
       // Part of the first seeding, come late. Once a source: later answers past the pools would be the premature reseed that

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { Environment } from '../local/environment.js';
+import { type Environment, monotonicMs } from '../local/environment.js';
 import type { SourceSink } from '../sources/source.js';
 
 /** One event a slot: 100 a second. A constant of the implementation, not of any protocol. */
@@ -19,7 +19,7 @@ export function eventBudget(
   let openAtMs = Number.NEGATIVE_INFINITY;
   let gathered: Hash | undefined;
   let flushing: { cancel(): void } | undefined;
-  const nowMs = (): number => Number(environment.monotonicNs() / 1_000n) / 1_000;
+  const nowMs = (): number => monotonicMs(environment);
 
   function speak(event: Uint8Array): void {
     openAtMs = nowMs() + EVENT_SLOT_MS;

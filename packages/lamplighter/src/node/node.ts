@@ -1,6 +1,6 @@
 import { Accumulator, LamplighterError } from '@lamplighter/core';
 import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
-import type { Environment } from '../local/environment.js';
+import { type Environment, monotonicMs } from '../local/environment.js';
 import { CloneWatch } from '../local/clone-watch.js';
 import { type NativeDoors, systemNative } from '../local/native-doors.js';
 import { type ProcessEnvironment, systemProcess } from '../local/process-environment.js';
@@ -83,7 +83,7 @@ export class Node {
     this.#startedAtNs = environment.monotonicNs();
     this.#accumulator = new Accumulator({
       schedule: config.schedule,
-      monotonicMs: () => Number(environment.monotonicNs() / 1_000n) / 1_000,
+      monotonicMs: () => monotonicMs(environment),
     });
     const process = options.process ?? systemProcess();
     this.#native = options.native ?? systemNative;
