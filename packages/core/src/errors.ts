@@ -14,6 +14,8 @@ export const ERROR_ACTIONS = {
   ERR_NOT_SEEDED: 'wait',
   ERR_STOPPED: 'wait',
   ERR_RESEED_REQUIRED: 'wait',
+  ERR_QUOTA: 'wait',
+  ERR_OVERLOADED: 'wait',
 
   // an input is lost for now
   ERR_OS_RNG: 'go-on-without',
@@ -70,6 +72,12 @@ export const ERROR_ACTIONS = {
   ERR_DRAND_ROUND: 'go-on-without',
   ERR_DRAND_RANDOMNESS: 'go-on-without',
   ERR_DRAND_SIGNATURE: 'go-on-without',
+  ERR_POLLEN_ANSWER: 'go-on-without',
+  ERR_POLICY_STALE: 'go-on-without',
+  ERR_TRUST: 'go-on-without',
+  ERR_RENEWAL: 'go-on-without',
+  ERR_CERTIFICATE_ANSWER: 'go-on-without',
+  ERR_AUDIT_FILE: 'go-on-without',
 
   // the peer is at fault: this connection ends
   ERR_FEED_MAGIC: 'close-connection',
@@ -86,6 +94,10 @@ export const ERROR_ACTIONS = {
   ERR_BAD_REQUEST: 'close-connection',
   ERR_TOO_MANY_CONNECTIONS: 'close-connection',
   ERR_EGD_PROTOCOL: 'close-connection',
+  ERR_CHALLENGE: 'close-connection',
+  ERR_CSR: 'close-connection',
+  ERR_CSR_NAME: 'close-connection',
+  ERR_ENROLL_PROOF: 'close-connection',
   ERR_INTERNAL: 'close-connection',
 
   // a person has to act
@@ -96,6 +108,17 @@ export const ERROR_ACTIONS = {
   ERR_CERTIFICATE_FILE: 'fix-configuration',
   ERR_CA_EXISTS: 'fix-configuration',
   ERR_CA_FILE: 'fix-configuration',
+  ERR_ROTATION: 'fix-configuration',
+  ERR_REVOKED: 'fix-configuration',
+  ERR_POLICY_FILE: 'fix-configuration',
+  ERR_TOKEN_FILE: 'fix-configuration',
+  ERR_TOKEN_FORMAT: 'fix-configuration',
+  ERR_TOKEN_UNKNOWN: 'fix-configuration',
+  ERR_TOKEN_EXPIRED: 'fix-configuration',
+  ERR_TOKEN_SPENT: 'fix-configuration',
+  ERR_TOKEN_REVOKED: 'fix-configuration',
+  ERR_TOKEN_ROLE: 'fix-configuration',
+  ERR_ENROLL_CA: 'fix-configuration',
   ERR_FILE_EXISTS: 'fix-configuration',
   ERR_OUTPUT_FILE: 'fix-configuration',
   ERR_PORT_IN_USE: 'fix-configuration',
