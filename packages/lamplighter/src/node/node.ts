@@ -7,7 +7,7 @@ import { type ProcessEnvironment, systemProcess } from '../local/process-environ
 import { SeedKeeper } from '../local/seed/seed-keeper.js';
 import { raiseStartNumber } from '../local/start-number.js';
 import { openStream } from '../local/stream.js';
-import type { Outlet, OutletContext } from '../outlets/outlet.js';
+import type { OutletContext } from '../outlets/outlet.js';
 import { basisToWords } from '../wire/basis.js';
 import { Listener } from '../wire/listener.js';
 import { OutgoingConnections } from '../wire/outgoing.js';
@@ -19,8 +19,9 @@ import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import type { Log } from './log.js';
 import { NodeSeed } from './node-seed.js';
+import { NodeOutlets } from './node-outlets.js';
 import { CLIENT_INPUT_NUMBER, NodeSources, RESUME_NUMBER } from './node-sources.js';
-import { createOutlet, type OutletEntry } from './outlet-kinds.js';
+import type { OutletFactory } from './outlet-kinds.js';
 import { judge, type Readiness, withOutlets } from './readiness.js';
 import { seed } from './seeding.js';
 import { watchStates } from './watch.js';
@@ -59,7 +60,7 @@ export class Node {
   /** Fires after outlets had their time to drain. */
   readonly #cutting = new AbortController();
   readonly #seeded: Promise<void>;
-  readonly #outlets = new Map<string, Outlet>();
+  readonly #outlets: NodeOutlets;
   #settleSeeded: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   #config: NodeConfig;
   #tls: TlsMaterial | undefined;
@@ -112,6 +113,11 @@ export class Node {
       },
       onResume: (resume) => options.log.warn({ resume }, 'this machine was cloned, restored or asleep'),
     });
+    this.#outlets = new NodeOutlets({
+      factory: () => this.#outletFactory(),
+      context: (name) => this.#contextOf(name),
+      cut: this.#cutting.signal,
+    });
     this.#seeded = new Promise((resolve, reject) => {
       this.#settleSeeded = { resolve, reject };
     });
@@ -141,7 +147,8 @@ export class Node {
       this.#admin = await startAdmin(admin, () => this.status());
       const runners = sources.map((entry) => this.#sources.make(entry));
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
-      for (const outlet of outlets.map((entry) => this.#newOutlet(entry))) await this.#startOutlet(outlet);
+      for (const outlet of outlets.map((entry) => this.#outlets.make(entry)))
+        await this.#outlets.start(outlet);
       for (const runner of runners) await this.#sources.start(runner);
       if (listen) this.#listening = await this.#listener?.listen(listen);
       this.#watch = watchStates(environment, log, () => this.status());
@@ -181,15 +188,15 @@ export class Node {
       const outlets = changedEntries(this.#config.outlets, config.outlets);
       // Whatever can refuse does so here, before anything that works is stopped.
       const freshRunners = sources.fresh.map((entry) => this.#sources.make(entry));
-      const freshOutlets = outlets.fresh.map((entry) => this.#newOutlet(entry));
+      const freshOutlets = outlets.fresh.map((entry) => this.#outlets.make(entry));
 
-      for (const name of outlets.gone) await this.#stopOutlet(name);
+      for (const name of outlets.gone) await this.#outlets.stop(name, STOP_DEADLINE_MS);
       for (const name of sources.gone) await this.#sources.stop(name);
       this.#tls = tls;
       if (tls) this.#listener?.replaceTls(tls);
       this.#config = config;
       for (const runner of freshRunners) await this.#sources.start(runner);
-      for (const outlet of freshOutlets) await this.#startOutlet(outlet);
+      for (const outlet of freshOutlets) await this.#outlets.start(outlet);
       this.#reloads += 1;
       this.#reloadError = undefined;
     } catch (error) {
@@ -212,7 +219,7 @@ export class Node {
     const accumulator = this.#accumulator;
     // Never the judgement of a moment ago: it would contradict the sources listed beside it.
     this.#readiness = undefined;
-    const outlets = [...this.#outlets.values()].map(outletStatus);
+    const outlets = this.#outlets.status();
     const { state, reasons, basis } = withOutlets(this.#judge(), outlets);
     return {
       version: STATUS_VERSION,
@@ -257,7 +264,7 @@ export class Node {
     await this.#reloading;
     const { environment } = this.#options;
     const lateNs = environment.monotonicNs() + BigInt(STOP_DEADLINE_MS) * 1_000_000n;
-    await Promise.all([...this.#outlets.values()].map((outlet) => outlet.stop(STOP_DEADLINE_MS)));
+    await this.#outlets.stopAll(STOP_DEADLINE_MS);
     this.#cutting.abort();
     await Promise.all([
       this.#listener?.stop(Math.max(0, Number((lateNs - environment.monotonicNs()) / 1_000_000n))),
@@ -292,11 +299,11 @@ export class Node {
     }
   }
 
-  #newOutlet(entry: OutletEntry): Outlet {
+  #outletFactory(): OutletFactory {
     const { environment } = this.#options;
     const number = this.#startNumber;
     if (number === undefined) throw new TypeError('outlets are made after the start number is raised');
-    return createOutlet(entry, {
+    return {
       environment,
       native: this.#native,
       // One instance id an outlet: a reload that makes it anew begins another count.
@@ -305,23 +312,12 @@ export class Node {
         if (this.#listener === undefined) throw new LamplighterError('ERR_CONFIG', 'listen: missing');
         return this.#listener;
       },
-    });
+    };
   }
 
-  async #startOutlet(outlet: Outlet): Promise<void> {
-    this.#outlets.set(outlet.name, outlet);
-    await outlet.start(this.#contextOf(outlet), this.#cutting.signal);
-  }
-
-  async #stopOutlet(name: string): Promise<void> {
-    const outlet = this.#outlets.get(name);
-    this.#outlets.delete(name);
-    await outlet?.stop(STOP_DEADLINE_MS);
-  }
-
-  #contextOf(outlet: Outlet): OutletContext {
+  #contextOf(name: string): OutletContext {
     return {
-      stream: (label) => openStream(this.#clones.root, this.#options.environment, `${outlet.name}/${label}`),
+      stream: (label) => openStream(this.#clones.root, this.#options.environment, `${name}/${label}`),
       readiness: () => this.#judge(),
       ready: () => this.#seeded,
       hear: (uncreditedBytes) => this.#accumulator.add(CLIENT_INPUT_NUMBER, uncreditedBytes),
@@ -347,9 +343,3 @@ export class Node {
     return this.#tls;
   }
 }
-
-const outletStatus = (outlet: Outlet): NodeStatus['outlets'][number] => ({
-  name: outlet.name,
-  kind: outlet.kind,
-  ...outlet.status(),
-});
