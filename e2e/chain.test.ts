@@ -169,7 +169,7 @@ describe('lamplighter up --once', () => {
       '--out',
       out,
     ];
-    for (const args of [authority, [...machine, '--days', '1']]) expect((await run(args)).code).toBe(0);
+    for (const args of [authority, [...machine, '--life', '1d']]) expect((await run(args)).code).toBe(0);
     const before = readFileSync(file('certificates/machine.pem'), 'utf8');
     expect((await once(state('old'))).seeded).toBe(true);
     expect(readFileSync(file('certificates/machine.pem'), 'utf8')).not.toBe(before);

@@ -1,6 +1,10 @@
 import { type Command, Option } from 'commander';
+import { parseLife } from '../identity/life.js';
 import { ROLES, type Role } from '../identity/roles.js';
-import { integer, repeated } from './option-parsers.js';
+import { addListCommand } from './ca-list-command.js';
+import { addPolicyCommands } from './ca-policy-command.js';
+import { addRotateCommand } from './ca-rotate-command.js';
+import { repeated } from './option-parsers.js';
 import { answer } from './terminal.js';
 
 interface IssueOptions {
@@ -9,24 +13,37 @@ interface IssueOptions {
   name: string;
   dns?: string[];
   ip?: string[];
-  days: number;
+  life: number;
+  csr?: string;
   replace?: true;
   out: string;
 }
 
-/** `lamplighter ca init DIR` and `lamplighter ca issue …` */
+/** `lamplighter ca init DIR`, `lamplighter ca issue …` and what else a CA's folder is kept with. */
 export function addCaCommand(program: Command): void {
   const ca = program.command('ca').description('keep a private certificate authority');
+  addInitCommand(ca);
+  addIssueCommand(ca);
+  addRequestCommand(ca);
+  addListCommand(ca);
+  addRotateCommand(ca);
+  addPolicyCommands(ca);
+}
 
+function addInitCommand(ca: Command): void {
   ca.command('init')
     .description('make a new CA: its certificate and its key, which never leaves this folder')
     .argument('<dir>', 'a new or empty folder')
-    .action(async (directory: string) => {
+    .option('--name <name>', 'what it calls itself', 'Lamplighter CA')
+    .option('--life <time>', 'how long its root is valid', parseLife, parseLife('3650d'))
+    .action(async (directory: string, { name, life }: { name: string; life: number }) => {
       const { createAuthority } = await import('../identity/authority.js');
-      await createAuthority({ directory });
+      await createAuthority({ directory, name, lifeMs: life });
       answer(`${directory}/ca.pem`);
     });
+}
 
+function addIssueCommand(ca: Command): void {
   ca.command('issue')
     .description('make a key and a certificate for one node, machine or person')
     .option('--ca <dir>', 'the CA’s folder, as made by `ca init` (default: the --out folder)')
@@ -34,21 +51,40 @@ export function addCaCommand(program: Command): void {
     .requiredOption('--name <name>', 'its name: a-z, 0-9, dot, hyphen')
     .option('--dns <name>', 'host name others reach it by (office, relay); repeatable', repeated)
     .option('--ip <address>', 'address others reach it by (office, relay); repeatable', repeated)
-    .option('--days <n>', 'how long it is valid', integer(1, 3650), 30)
+    .option('--life <time>', 'how long it is valid: 60s, 15m, 1h, 30d', parseLife, parseLife('30d'))
+    .option('--csr <file>', 'for the key of this PEM request, made elsewhere: no key is made here')
     .option('--replace', 'renew: replace the files of that name in --out')
     .requiredOption('--out <dir>', 'where NAME.pem, NAME.key and ca.pem go')
-    .action(async ({ ca: authority, role, name, dns = [], ip = [], days, replace, out }: IssueOptions) => {
-      const { issueCertificate } = await import('../identity/authority.js');
-      await issueCertificate({
+    .action(async (options: IssueOptions) => {
+      const { ca: authority, role, name, dns = [], ip = [], life, csr, replace, out } = options;
+      const { issueCertificate, issueForRequest } = await import('../identity/authority.js');
+      const request = {
         authorityDirectory: authority ?? out,
         role,
         name,
         dns,
         ip,
-        days,
+        lifeMs: life,
         outDirectory: out,
         overwrite: replace === true,
-      });
+      };
+      if (csr === undefined) {
+        await issueCertificate(request);
+      } else {
+        const { readCsrFile } = await import('../identity/csr-file.js');
+        await issueForRequest(request, await readCsrFile(csr));
+      }
       answer(`${out}/${name}.pem`);
+    });
+}
+
+function addRequestCommand(ca: Command): void {
+  ca.command('request')
+    .description('make a key here and the request for its certificate, for a CA that is kept offline')
+    .requiredOption('--name <name>', 'the name the CA will give: a-z, 0-9, dot, hyphen')
+    .requiredOption('--out <dir>', 'where NAME.key and NAME.csr go')
+    .action(async ({ name, out }: { name: string; out: string }) => {
+      const { writeKeyAndCsr } = await import('../identity/csr-file.js');
+      answer(await writeKeyAndCsr(out, name));
     });
 }

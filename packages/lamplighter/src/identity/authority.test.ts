@@ -49,7 +49,7 @@ describe('createAuthority', () => {
     ]);
     expect(await modeOf(authorityDirectory)).toBe('700');
     expect(await modeOf(key)).toBe('600');
-    expect((await fs.readdir(authorityDirectory)).sort()).toEqual(['ca.key', 'ca.pem']);
+    expect((await fs.readdir(authorityDirectory)).sort()).toEqual(['ca.key', 'ca.pem', 'trust.json']);
     const made = await certificateIn(certificate);
     expect(made.ca).toBe(true);
     expect(made.verify(made.publicKey)).toBe(true);
@@ -60,7 +60,7 @@ describe('createAuthority', () => {
     expect(Date.parse(made.validFrom)).toBeLessThanOrEqual(Date.now() - 4 * 60_000);
   });
 
-  it.each(['ca.pem', 'ca.key'])('touches nothing when there is a %s', async (file) => {
+  it.each(['ca.pem', 'ca.key', 'trust.json'])('touches nothing when there is a %s', async (file) => {
     await fs.mkdir(authorityDirectory);
     await fs.writeFile(join(authorityDirectory, file), 'precious');
     await expect(createAuthority({ directory: authorityDirectory })).rejects.toMatchObject({
@@ -77,16 +77,7 @@ describe('createAuthority', () => {
     });
   });
 
-  it.each([
-    { days: 0 },
-    { days: 1.5 },
-    { days: Number.NaN },
-    { days: 40_000 },
-    { name: '' },
-    { name: 'a\nb' },
-    { name: 'a, O=b' },
-    { name: '#1' },
-  ])('refuses %j', async (bad) => {
+  it.each([{ name: '' }, { name: 'a\nb' }, { name: 'a, O=b' }, { name: '#1' }])('refuses %j', async (bad) => {
     const made = createAuthority({ directory: authorityDirectory, ...bad });
     await expect(made).rejects.toMatchObject({ code: 'ERR_USAGE' });
     await expect(fs.stat(authorityDirectory)).rejects.toThrow('ENOENT');
@@ -183,7 +174,6 @@ describe('issueCertificate', () => {
     { role: 'relay', dns: ['a..b'] },
     { role: 'relay', ip: ['localhost'] },
     { role: 'relay', ip: ['fe80::1%eth0'] },
-    { role: 'machine', days: 0 },
   ])('refuses %j and writes nothing', async (bad) => {
     await expect(issue(bad)).rejects.toMatchObject({ code: 'ERR_USAGE' });
     await expect(fs.stat(outDirectory)).rejects.toThrow('ENOENT');
@@ -199,7 +189,7 @@ describe('issueCertificate', () => {
 
   it('never outlives its CA', async () => {
     const short = join(folder, 'short');
-    const { notAfter } = await createAuthority({ directory: short, days: 1 });
+    const { notAfter } = await createAuthority({ directory: short, lifeMs: day });
     const issued = await issue({ role: 'machine', authorityDirectory: short });
     expect(issued.notAfter.getTime()).toBeLessThanOrEqual(notAfter.getTime());
   });

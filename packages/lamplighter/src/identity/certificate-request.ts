@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { LamplighterError } from '@lamplighter/core';
+import type { Holder } from './csr.js';
 import { identityUri, isName, SERVER_ROLES, type Role } from './roles.js';
 
 /** A CA to be made. */
@@ -8,8 +9,8 @@ export interface NewAuthority {
   readonly directory: string;
   /** What the CA calls itself, 1..64 letters, digits, spaces, dots and hyphens. */
   readonly name?: string;
-  /** Days of life, 1..36,500; ten years by default. */
-  readonly days?: number;
+  /** From now on, see `checkLife`; ten years by default. */
+  readonly lifeMs?: number;
 }
 
 /** A certificate to be issued. */
@@ -23,15 +24,14 @@ export interface NewCertificate {
   readonly dns?: readonly string[];
   /** IP addresses, for office and relay only. */
   readonly ip?: readonly string[];
-  /** Days of life, 1..36,500; cut to the CA's own end. */
-  readonly days?: number;
+  /** From now on, see `checkLife`; 30 days by default; cut to the CA's own end. */
+  readonly lifeMs?: number;
   /** Receives NAME.pem, NAME.key and ca.pem; made with mode 0700 when it is not there. */
   readonly outDirectory: string;
   /** Replaces existing files; otherwise they are an error. */
   readonly overwrite?: boolean;
 }
 
-const DAY_MS = 86_400_000;
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
 
 /** One entry of a subjectAltName. */
@@ -44,7 +44,7 @@ export interface AlternativeName {
  * The subjectAltName of a certificate: its one URI first, then DNS names and IP addresses.
  * @throws LamplighterError ERR_USAGE for a name or address that cannot be, or does not go with the role
  */
-export function alternativeNames(request: NewCertificate): AlternativeName[] {
+export function alternativeNames(request: Holder): AlternativeName[] {
   const { role, name, dns = [], ip = [] } = request;
   if (!isName(name)) {
     throw usage('a name is 1 to 63 of a-z, 0-9, dot and hyphen, and begins with a letter or digit');
@@ -76,16 +76,6 @@ export function alternativeNames(request: NewCertificate): AlternativeName[] {
     ...dns.map((value) => ({ type: 'dns' as const, value })),
     ...ip.map((value) => ({ type: 'ip' as const, value })),
   ];
-}
-
-/**
- * Days of life in milliseconds.
- * @throws LamplighterError ERR_USAGE unless it is a whole number, 1..36,500
- */
-export function daysToMs(days: number): number {
-  if (!Number.isInteger(days) || days < 1 || days > 36_500)
-    throw usage('--days is a whole number, 1 to 36500');
-  return days * DAY_MS;
 }
 
 /** An error for something a person typed. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import fs from 'node:fs/promises';
+import nodeFs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
 
@@ -11,31 +11,41 @@ export interface FileToWrite {
   readonly mode: number;
   /** A file that is there already with this very content is no conflict. */
   readonly sameIsFine?: boolean;
+  /** Replaces what is there. */
+  readonly replace?: boolean;
 }
+
+/** The file system, so that a test can take it away at any moment. */
+export type FileSystem = typeof nodeFs;
 
 /** Makes a directory with mode 0700, and its parents; one that is there keeps its mode. */
 export async function makePrivateDirectory(path: string): Promise<void> {
-  await fs.mkdir(path, { recursive: true, mode: 0o700 });
+  await nodeFs.mkdir(path, { recursive: true, mode: 0o700 });
 }
 
 /**
  * Writes files of one directory so that each is either whole and durable or not there: temporary file, fsync, then link
  * (which, unlike rename, never replaces a file that someone else made meanwhile) or rename, then fsync of the directory.
  * @param files - at least one, all in one directory
- * @param overwrite - replace what is there
+ * @param overwrite - replace whatever is there
+ * @param fs - the file system
  * @throws LamplighterError ERR_FILE_EXISTS when a file is there and may not be replaced; nothing was changed
  * @throws the error of the file system otherwise; temporary files and files newly made by this call are removed
  */
-export async function writeFilesTogether(files: readonly FileToWrite[], overwrite = false): Promise<void> {
-  const wanted = overwrite ? files : await withoutThoseThere(files);
+export async function writeFilesTogether(
+  files: readonly FileToWrite[],
+  overwrite = false,
+  fs: FileSystem = nodeFs,
+): Promise<void> {
+  const wanted = overwrite ? files : await withoutThoseThere(files, fs);
   const [first] = wanted;
   if (first === undefined) return;
   const suffix = `.${randomBytes(6).toString('hex')}.tmp`;
   const made: string[] = [];
   try {
-    for (const file of wanted) await writeDurably(file.path + suffix, file);
+    for (const file of wanted) await writeDurably(file.path + suffix, file, fs);
     for (const file of wanted) {
-      if (overwrite) {
+      if (overwrite || file.replace === true) {
         await fs.rename(file.path + suffix, file.path);
       } else {
         await fs.link(file.path + suffix, file.path).catch(conflict(file.path));
@@ -48,7 +58,12 @@ export async function writeFilesTogether(files: readonly FileToWrite[], overwrit
   } finally {
     await Promise.all(wanted.map((file) => fs.rm(file.path + suffix, { force: true })));
   }
-  const directory = await fs.open(dirname(first.path), 'r');
+  await syncDirectory(dirname(first.path), fs);
+}
+
+/** Makes what happened to the names in a directory durable. */
+export async function syncDirectory(path: string, fs: FileSystem = nodeFs): Promise<void> {
+  const directory = await fs.open(path, 'r');
   try {
     await directory.sync();
   } finally {
@@ -56,24 +71,34 @@ export async function writeFilesTogether(files: readonly FileToWrite[], overwrit
   }
 }
 
-async function withoutThoseThere(files: readonly FileToWrite[]): Promise<FileToWrite[]> {
+/**
+ * Looks for files that are in the way.
+ * @throws LamplighterError ERR_FILE_EXISTS for the first that is there
+ */
+export async function refuseExisting(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if ((await nodeFs.lstat(path).catch(absent)) !== undefined) throw exists(path);
+  }
+}
+
+async function withoutThoseThere(files: readonly FileToWrite[], fs: FileSystem): Promise<FileToWrite[]> {
   const missing: FileToWrite[] = [];
   for (const file of files) {
     const there = await fs.lstat(file.path).catch(absent);
-    if (there === undefined) {
+    if (there === undefined || file.replace === true) {
       missing.push(file);
-    } else if (file.sameIsFine !== true || !(await hasContent(file))) {
+    } else if (file.sameIsFine !== true || !(await hasContent(file, fs))) {
       throw exists(file.path);
     }
   }
   return missing;
 }
 
-async function hasContent(file: FileToWrite): Promise<boolean> {
+async function hasContent(file: FileToWrite, fs: FileSystem): Promise<boolean> {
   return (await fs.readFile(file.path)).equals(Buffer.from(file.content));
 }
 
-async function writeDurably(path: string, file: FileToWrite): Promise<void> {
+async function writeDurably(path: string, file: FileToWrite, fs: FileSystem): Promise<void> {
   const handle = await fs.open(path, 'wx', file.mode);
   try {
     await handle.writeFile(file.content);
@@ -83,7 +108,8 @@ async function writeDurably(path: string, file: FileToWrite): Promise<void> {
   }
 }
 
-function absent(cause: unknown): undefined {
+/** For a call on a file that may be missing: undefined when it is; any other error is thrown on. */
+export function absent(cause: unknown): undefined {
   if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
   throw cause;
 }

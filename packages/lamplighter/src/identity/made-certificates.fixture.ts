@@ -87,6 +87,7 @@ export async function testAuthority(name = 'Test CA'): Promise<TestAuthority> {
         ca: Buffer.from(pem),
         ...(await make(certificate)),
         identity: { role, name, fingerprint: new Uint8Array(32), serial: '00' },
+        notBefore: certificate.notBefore ?? new Date(Date.now() - 60_000),
         notAfter: certificate.notAfter ?? new Date(Date.now() + DAY_MS),
       };
     },
