@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { reasonOf } from '../wire/reason.js';
+import type { NodeStatus } from '../wire/status.js';
 import { stopped, untilStopped } from './terminal.js';
 
 /** `lamplighter node --config FILE` */
@@ -13,28 +14,44 @@ export function addNodeCommand(program: Command): void {
       '\nSIGHUP reloads configuration and certificates; when the new one is not valid the old one stays.\nSIGUSR2 says that this machine was restored from a snapshot, cloned or asleep, where nothing else tells.\nLogs go to standard error, one JSON object a line.',
     )
     .action(async ({ config: file }: { config: string }) => {
-      const [{ loadNodeConfig }, { openLog }, { Node }, { systemEnvironment }, { systemNative }] =
-        await Promise.all([
-          import('../node/config.js'),
-          import('../node/log.js'),
-          import('../node/node.js'),
-          import('../local/environment.js'),
-          import('../local/native-doors.js'),
-        ]);
+      const [
+        { loadNodeConfig },
+        { openLog },
+        { Node },
+        { systemEnvironment },
+        { systemNative },
+        { serviceNotifier },
+      ] = await Promise.all([
+        import('../node/config.js'),
+        import('../node/log.js'),
+        import('../node/node.js'),
+        import('../local/environment.js'),
+        import('../local/native-doors.js'),
+        import('../local/service-notify.js'),
+      ]);
       const environment = systemEnvironment();
       const config = await loadNodeConfig(environment, file);
       const log = openLog(config.log.level, config.name);
       const stopping = untilStopped();
       const node = new Node(config, { environment, log, file });
 
+      const service = serviceNotifier({
+        environment,
+        variables: process.env,
+        pid: process.pid,
+        describe: () => describe(node.status()),
+        onFault: (error) => log.warn({ reason: reasonOf(error) }, 'the service manager is not told'),
+      });
+
       process.on('SIGHUP', () => {
-        node
+        const reloading = node
           .reload(() => loadNodeConfig(environment, file))
           .then(
             () => log.info('configuration reloaded'),
             (error: unknown) =>
               log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
           );
+        service.reloading(reloading);
       });
       // A core dump would hold keys and pools. Without the addon the limits of the service have to do.
       systemNative.disableCoreDumps();
@@ -47,10 +64,27 @@ export function addNodeCommand(program: Command): void {
           log.warn({ reason: reasonOf(error) }, 'nothing to resume');
         }
       });
-      await node.start();
-      await stopped(stopping);
-      log.info('stopping');
-      await node.stop();
-      log.info('stopped');
+      try {
+        await node.start();
+        node.ready().then(
+          () => service.ready(),
+          () => undefined,
+        );
+        await stopped(stopping);
+        log.info('stopping');
+        service.stopping();
+        await node.stop();
+        log.info('stopped');
+      } finally {
+        await service.stop();
+      }
     });
+}
+
+/** A node in one line, for `systemctl status`. */
+function describe({ state, reasons, basis, configuration }: NodeStatus): string {
+  const why = reasons.map(({ message }) => message).join('; ');
+  const rests = basis.length > 0 ? `; basis: ${basis.join(', ')}` : '';
+  const old = configuration.reloadError === undefined ? '' : '; the new configuration is not followed';
+  return `${state}${why === '' ? '' : `: ${why}`}${rests}${old}`;
 }
