@@ -7,7 +7,9 @@ set -eu
 needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:util-linux mount:mount script:bsdutils
   ffmpeg:ffmpeg rtsp-server-perl:rtsp-server-perl openssl:openssl rngtest:rng-tools5 dieharder:dieharder
   strace:strace swtpm:swtpm tpm2_getrandom:tpm2-tools eb_server_egd:entropybroker ekeyd-egd-linux:ekeyd-egd-linux
-  qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils'
+  qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils
+  systemctl:systemd systemd-analyze:systemd systemd-notify:systemd setpriv:util-linux python3:python3 curl:curl
+  shellcheck:shellcheck pollen:pollen pollinate:pollinate'
 guest="$(dirname "$0")/guest-kernel.sh"
 
 missing=''

@@ -1,3 +1,4 @@
+import { LamplighterError } from '@lamplighter/core';
 import type { Command } from 'commander';
 import type { Environment } from '../local/environment.js';
 import type { Source } from '../sources/source.js';
@@ -102,11 +103,20 @@ async function parsed(pairs: readonly string[]): Promise<Record<string, unknown>
   return Object.fromEntries(
     pairs.map((pair) => {
       const equals = pair.indexOf('=');
-      const key = equals < 0 ? pair : pair.slice(0, equals);
-      const value: unknown = equals < 0 ? true : parse(pair.slice(equals + 1));
-      return [key, value];
+      return equals < 0 ? [pair, true] : [pair.slice(0, equals), valueOf(pair, equals + 1)];
     }),
   );
+
+  function valueOf(pair: string, at: number): unknown {
+    try {
+      return parse(pair.slice(at)) as unknown;
+    } catch (cause) {
+      throw new LamplighterError('ERR_USAGE', `--set ${pair.slice(0, at)} is followed by what is no YAML`, {
+        hint: 'quote it for the shell and for YAML, as in --set \'from={ command: [trng, "-q"] }\'',
+        cause,
+      });
+    }
+  }
 }
 
 function briefly({ answer: given, reason }: SourceTrial): string {

@@ -49,7 +49,9 @@ export function sourceOf(
 
 /** Each fault by its key. */
 const faultsOf = (error: z.ZodError): string =>
-  error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+  error.issues
+    .map(({ path, message }) => [...(path.length > 0 ? [path.join('.')] : []), message].join(': '))
+    .join('; ');
 
 /**
  * Makes one source of a node's configuration, with the node's certificates.

@@ -1,9 +1,17 @@
+import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type MadeCertificate, testAuthority } from './made-certificates.fixture.js';
-import { expiryWarning, loadTlsFiles, type TlsPaths } from './tls-files.js';
+import { chainedCertificates, type ChainedCertificate } from './chained-certificates.fixture.js';
+import {
+  CLIENT_AUTH,
+  type MadeCertificate,
+  SERVER_AUTH,
+  testAuthority,
+} from './made-certificates.fixture.js';
+import { loadTlsFiles, type TlsPaths } from './tls-files.js';
 
 const authority = await testAuthority();
 const foreign = await testAuthority();
@@ -190,15 +198,190 @@ describe('loadTlsFiles', () => {
   });
 });
 
-describe('expiryWarning', () => {
-  it('warns in the last seven days', async () => {
-    const now = Date.now();
-    const material = await authority.material({
-      role: 'relay',
-      name: 'r',
-      notAfter: new Date(now + 7 * day),
-    });
-    expect(expiryWarning(material, now)).toBeUndefined();
-    expect(expiryWarning(material, now + 1)).toMatch(/^the certificate of relay r expires on /);
+/** Files of a machine under intermediates, but for what is given. */
+async function chainFiles(
+  made: ChainedCertificate = {},
+  contents: (chain: Awaited<ReturnType<typeof chainedCertificates>>) => Contents = () => ({}),
+): Promise<TlsPaths> {
+  const chain = await chainedCertificates(made);
+  const paths = {
+    ca: join(folder, 'ca.pem'),
+    cert: join(folder, 'machine.pem'),
+    key: join(folder, 'machine.key'),
+  };
+  const given = contents(chain);
+  await fs.writeFile(paths.ca, given.ca ?? chain.root);
+  await fs.writeFile(paths.cert, given.cert ?? [chain.leaf, ...chain.intermediates].join('\n'));
+  await fs.writeFile(paths.key, given.key ?? chain.key, { mode: 0o600 });
+  return paths;
+}
+
+describe('loadTlsFiles with the certificates of another CA', () => {
+  it.each<[string, ChainedCertificate]>([
+    ['P-256', { keys: 'P-256' }],
+    ['P-384', { keys: 'P-384' }],
+    ['RSA', { keys: 'RSA' }],
+    ['Ed25519 below RSA', { keys: 'Ed25519', authorityKeys: 'RSA' }],
+    ['four intermediates', { intermediates: 4 }],
+    ['no intermediate', { intermediates: 0 }],
+  ])('takes %s', async (_what, made) => {
+    const paths = await chainFiles(made);
+    const tls = await loadTlsFiles(paths);
+    expect(tls.identity).toMatchObject({ role: 'machine', name: 'web-1' });
+    expect(tls.cert).toEqual(await fs.readFile(paths.cert));
+    expect(tls.notBefore.getTime()).toBeLessThan(Date.now());
+  });
+
+  it('takes the intermediates in any order, with the root after them, and between other text', async () => {
+    const paths = await chainFiles({ intermediates: 3 }, ({ root, leaf, intermediates }) => ({
+      cert: ['subject=web-1', leaf, ...intermediates.toReversed(), root, ''].join('\n'),
+    }));
+    await expect(loadTlsFiles(paths)).resolves.toBeDefined();
+  });
+
+  it('takes an intermediate that stands beside the root, and not one that stands there alone', async () => {
+    const beside = await chainFiles({}, ({ root, leaf, intermediates }) => ({
+      cert: leaf,
+      ca: [root, ...intermediates].join('\n'),
+    }));
+    await expect(loadTlsFiles(beside)).resolves.toBeDefined();
+    const alone = await chainFiles({}, ({ leaf, intermediates }) => ({
+      cert: leaf,
+      ca: intermediates.join('\n'),
+    }));
+    await refusal(alone, 'ERR_CERTIFICATE_FILE', 'cert', /not issued by the CA/, /every intermediate after/);
+  });
+
+  it.each<[string, RegExp, RegExp, (chain: Awaited<ReturnType<typeof chainedCertificates>>) => Contents]>([
+    [
+      'an intermediate that is missing',
+      /not issued by the CA/,
+      /every intermediate/,
+      ({ leaf }) => ({ cert: leaf }),
+    ],
+    [
+      'one of two that is missing',
+      /not issued by the CA/,
+      /every intermediate/,
+      ({ leaf, intermediates: [first = ''] }) => ({ cert: `${leaf}\n${first}` }),
+    ],
+    [
+      'the intermediate before the certificate',
+      /and it first/,
+      /ca issue/,
+      ({ leaf, intermediates }) => ({ cert: [...intermediates, leaf].join('\n') }),
+    ],
+    [
+      'more than four',
+      /more than 4 intermediate/,
+      /leave out/,
+      ({ root, leaf, intermediates }) => ({
+        cert: [leaf, ...intermediates, root, root, root].join('\n'),
+      }),
+    ],
+    ['the root of somebody else', /not issued by the CA/, /one CA/, () => ({ ca: foreign.pem })],
+  ])('refuses %s', async (_what, text, hint, contents) => {
+    await refusal(
+      await chainFiles({ intermediates: 2 }, contents),
+      'ERR_CERTIFICATE_FILE',
+      'cert',
+      text,
+      hint,
+    );
+  });
+
+  it('refuses an intermediate of the right name and the wrong key', async () => {
+    const other = await chainedCertificates();
+    const paths = await chainFiles({}, ({ leaf }) => ({ cert: [leaf, ...other.intermediates].join('\n') }));
+    await refusal(paths, 'ERR_CERTIFICATE_FILE', 'cert', /not issued by the CA/, /from one CA/);
+  });
+
+  it('refuses a certificate that a machine signed, which is no CA', async () => {
+    const paths = await chainFiles({ intermediateIsCa: false });
+    await refusal(paths, 'ERR_CERTIFICATE_FILE', 'cert', /exactly one certificate that is not a CA's/, /./);
+  });
+
+  it('refuses what rests on an expired intermediate', async () => {
+    const paths = await chainFiles({ intermediateNotAfter: new Date(Date.now() - day) });
+    await refusal(
+      paths,
+      'ERR_CERTIFICATE_FILE',
+      'cert',
+      /the CA that .* rests on expired on/,
+      /replace the CA/,
+    );
+  });
+
+  it.each<[ChainedCertificate, RegExp]>([
+    [{ usages: [SERVER_AUTH] }, /not for clientAuth, which role machine needs/],
+    [{ role: 'relay', usages: [CLIENT_AUTH] }, /not for serverAuth, which role relay needs/],
+    [{ keys: 'RSA', rsaBits: 1_024 }, /RSA key of 1024 bits/],
+  ])('refuses %j', async (made, text) => {
+    await refusal(await chainFiles(made), 'ERR_CERTIFICATE_FILE', 'cert', text, /./);
+  });
+
+  it('takes one that does not say what it is for', async () => {
+    await expect(loadTlsFiles(await chainFiles({ usages: [] }))).resolves.toBeDefined();
+  });
+});
+
+describe('loadTlsFiles with key and certificate in one file', () => {
+  async function oneFile(mode = 0o600): Promise<TlsPaths> {
+    const { leaf, intermediates, key } = await chainedCertificates();
+    const path = join(folder, 'machine.pem');
+    await fs.writeFile(path, [key.toString(), leaf, ...intermediates, ''].join('\n'), { mode });
+    await fs.chmod(path, mode);
+    const ca = join(folder, 'ca.pem');
+    await fs.writeFile(ca, (await chainedCertificates()).root);
+    return { ca, cert: path, key: path };
+  }
+
+  it('reads both, and keeps the key out of what is sent', async () => {
+    const { leaf, intermediates, root, key } = await chainedCertificates();
+    const path = join(folder, 'machine.pem');
+    await fs.writeFile(path, [leaf, key.toString(), ...intermediates].join('\n'), { mode: 0o600 });
+    await fs.writeFile(join(folder, 'ca.pem'), root);
+    const tls = await loadTlsFiles({ ca: join(folder, 'ca.pem'), cert: path, key: path });
+    expect(tls.cert.toString()).toBe(`${[leaf, ...intermediates].join('\n')}\n`);
+    expect(new X509Certificate(tls.cert).subject).toBe('CN=web-1');
+    expect(tls.key.includes('PRIVATE KEY')).toBe(true);
+  });
+
+  it.each([0o640, 0o644, 0o660])('asks of it what a key needs: mode %o is refused', async (mode) => {
+    const paths = await oneFile(mode);
+    await refusal(paths, 'ERR_KEY_FILE', 'key', new RegExp(`mode 0${mode.toString(8)}`), /^chmod 600 /);
+  });
+
+  it('never shows half of a replacement', async () => {
+    const [one, two] = [await chainedCertificates(), await chainedCertificates()];
+    const path = join(folder, 'machine.pem');
+    const ca = join(folder, 'ca.pem');
+    await fs.writeFile(ca, [one.root, two.root].join('\n'));
+    const put = async (made: typeof one): Promise<void> => {
+      const text = [made.leaf, ...made.intermediates, made.key.toString()].join('\n');
+      await fs.writeFile(`${path}.new`, text, { mode: 0o600 });
+      await fs.rename(`${path}.new`, path);
+    };
+    await put(one);
+    const done = new AbortController();
+    const replacing = (async () => {
+      for (let turn = 0; !done.signal.aborted; turn += 1) await put(turn % 2 === 0 ? two : one);
+    })();
+    try {
+      for (let look = 0; look < 100; look += 1) await loadTlsFiles({ ca, cert: path, key: path });
+    } finally {
+      done.abort();
+      await replacing;
+    }
+  });
+});
+
+it('does not wait for a pipe in place of a file', async () => {
+  const paths = await files();
+  await fs.rm(paths.key);
+  execFileSync('mkfifo', ['-m', '600', paths.key]);
+  await expect(loadTlsFiles(paths)).rejects.toMatchObject({
+    code: 'ERR_KEY_FILE',
+    message: expect.stringContaining('is not a file') as string,
   });
 });

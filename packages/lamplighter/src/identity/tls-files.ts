@@ -1,15 +1,17 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import fs from 'node:fs/promises';
+import fs, { constants } from 'node:fs/promises';
 import { LamplighterError, type ErrorCode } from '@lamplighter/core';
-import { identityOfCertificate, type PeerIdentity } from './roles.js';
+import { chainToRoot, pemCertificates } from './certificate-chain.js';
+import { recoverIdentity } from './identity-files.js';
+import { identityOfCertificate, type PeerIdentity, SERVER_ROLES } from './roles.js';
 
 /** Where a node's or agent's own TLS files are. */
 export interface TlsPaths {
-  /** The private CA's certificate, PEM; more than one while the CA is being replaced. */
+  /** The private CA's root certificate, PEM; more than one while the CA is being replaced. */
   readonly ca: string;
-  /** Our certificate, PEM. */
+  /** Our certificate, PEM, and after it up to four intermediates that lead from it to a root in `ca`. */
   readonly cert: string;
-  /** Our private key, PEM, mode 0600 or narrower. */
+  /** Our private key, PEM, mode 0600 or narrower. May be the same file as `cert`, which then holds both. */
   readonly key: string;
 }
 
@@ -22,83 +24,142 @@ export interface TlsOptions extends TlsPaths {
 /** What one end of a TLS connection holds, read and checked. */
 export interface TlsMaterial {
   readonly ca: Buffer;
+  /** Our certificate first, then the intermediates: all of it is sent in a handshake. Never a key. */
   readonly cert: Buffer;
   readonly key: Buffer;
   /** Who our own certificate says we are. */
   readonly identity: PeerIdentity;
+  /** When our own certificate begins to be valid. */
+  readonly notBefore: Date;
   /** When our own certificate expires. */
   readonly notAfter: Date;
   /** Whether connections without a post-quantum hybrid key exchange are refused: who records them may decrypt them one day. */
   readonly requireHybrid?: boolean;
 }
 
-/** PEM files are a few hundred bytes; whatever is longer is something else. */
+/** PEM files are a few thousand bytes; whatever is longer is something else. */
 const MAX_FILE_BYTES = 1_048_576;
+/** More than any CA in use has between its root and what it issues. */
+const MAX_INTERMEDIATES = 4;
+/** What OpenSSL's security level 2 asks of RSA, as NIST SP 800-57 does until 2030. */
+const MIN_RSA_BITS = 2_048;
 
-/** Below this a certificate deserves a warning: a quarter of the default life of 30 days. */
-const EXPIRY_WARNING_MS = 7 * 86_400_000;
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 
 /**
- * Reads and checks our own TLS files, so that a mistake in them is named here and not as a failed handshake later.
+ * Reads and checks our own TLS files, so that a mistake in them is named here and not as a failed handshake later. Any CA may
+ * have made them, with keys of Ed25519, P-256, P-384 or RSA.
  *
- * A certificate that is not yet valid passes: that is most often a clock not yet set, which is no reason to keep a
+ * A replacement of the files that was interrupted is finished first. A certificate that is not yet valid passes: that is most often a clock not yet set, which is no reason to keep a
  * server from starting; the handshakes say so.
  * @returns the material, with the key in a buffer of its own
- * @throws LamplighterError ERR_CERTIFICATE_FILE (unreadable, not PEM, not issued by the CA, no lamplighter identity,
- *   expired), ERR_CONFIG (hybrid key exchange that this runtime does not have), ERR_KEY_FILE (unreadable, readable by others, not the certificate's key); each names the path and the cure
+ * @throws LamplighterError ERR_CERTIFICATE_FILE (unreadable, not PEM, no verified way to a root in `ca`, no lamplighter
+ *   identity, not for what its role does, expired), ERR_CONFIG (hybrid key exchange that this runtime does not have),
+ *   ERR_KEY_FILE (unreadable, readable by others, not the certificate's key); each names the path and the cure
  */
 export async function loadTlsFiles(paths: TlsOptions): Promise<TlsMaterial> {
+  await recoverIdentity(paths);
   // One after the other: of several mistakes the first is named, and always the same one.
   const ca = await readBounded(paths.ca, 'ERR_CERTIFICATE_FILE', 'CA certificate');
-  const cert = await readBounded(paths.cert, 'ERR_CERTIFICATE_FILE', 'certificate');
-  const key = await readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true);
+  const { cert, key } = await readOwn(paths);
   const authorities = parseCertificates(ca, paths.ca);
   if (authorities.some((authority) => !authority.ca)) {
     throw certificateError(`${paths.ca} holds a certificate that is not a CA's`, 'use the ca.pem of the CA');
   }
-  const [leaf, ...more] = parseCertificates(cert, paths.cert);
-  if (leaf === undefined || more.length > 0 || leaf.ca) {
-    throw certificateError(`${paths.cert} must hold exactly one certificate, not a CA's`, REISSUE);
+  const leaf = verifiedLeaf(parseCertificates(cert, paths.cert), authorities, paths);
+  const identity = identityIn(leaf, paths.cert);
+  checkPurpose(leaf, identity, paths.cert);
+  checkKey(leaf, key, paths);
+  const { requireHybrid = false } = paths;
+  if (requireHybrid) checkHybrid();
+  const [notBefore, notAfter] = [new Date(leaf.validFrom), new Date(leaf.validTo)];
+  return { ca, cert, key, identity, notBefore, notAfter, requireHybrid };
+}
+
+const REISSUE = 'make a new one with `lamplighter ca issue`';
+
+/** Certificate and key; from one file by one look at it, so that they belong together whoever replaces it meanwhile. */
+async function readOwn(paths: TlsPaths): Promise<{ cert: Buffer; key: Buffer }> {
+  if (paths.cert !== paths.key) {
+    const cert = await readBounded(paths.cert, 'ERR_CERTIFICATE_FILE', 'certificate');
+    return { cert, key: await readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true) };
   }
-  if (!authorities.some((authority) => leaf.checkIssued(authority) && leaf.verify(authority.publicKey))) {
+  const key = await readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true);
+  // Copied: whoever hands a certificate on must not hand a key on with it.
+  return { cert: Buffer.concat(pemCertificates(key).flatMap((block) => [block, NEW_LINE])), key };
+}
+
+const NEW_LINE = Buffer.from('\n');
+
+function verifiedLeaf(
+  [leaf, ...intermediates]: readonly X509Certificate[],
+  authorities: readonly X509Certificate[],
+  paths: TlsPaths,
+): X509Certificate {
+  if (leaf === undefined || leaf.ca || intermediates.some(({ ca }) => !ca)) {
     throw certificateError(
-      `${paths.cert} was not issued by the CA in ${paths.ca}`,
-      'use certificate and ca.pem from one CA',
+      `${paths.cert} must hold exactly one certificate that is not a CA's, and it first`,
+      REISSUE,
     );
   }
-  const identity = identityIn(leaf, paths.cert);
-  const notAfter = new Date(leaf.validTo);
-  if (!(notAfter.getTime() > Date.now())) {
+  if (intermediates.length > MAX_INTERMEDIATES) {
+    throw certificateError(
+      `${paths.cert} holds more than ${MAX_INTERMEDIATES} intermediate certificates`,
+      'leave out those that do not lead from it to the root',
+    );
+  }
+  const issuers = chainToRoot(leaf, intermediates, authorities);
+  if (issuers === undefined) {
+    throw certificateError(
+      `${paths.cert} was not issued by the CA in ${paths.ca}`,
+      'use certificate and ca.pem from one CA, and put every intermediate after the certificate',
+    );
+  }
+  const nowMs = Date.now();
+  const expired = [leaf, ...issuers].find(({ validTo }) => !(Date.parse(validTo) > nowMs));
+  if (expired === leaf) {
     throw certificateError(
       `${paths.cert} expired on ${leaf.validTo}`,
       `${REISSUE}, and check this machine's clock`,
     );
   }
-  checkKey(leaf, key, paths);
-  const { requireHybrid = false } = paths;
-  if (requireHybrid) checkHybrid();
-  return { ca, cert, key, identity, notAfter, requireHybrid };
+  if (expired !== undefined) {
+    throw certificateError(
+      `the CA that ${paths.cert} rests on expired on ${expired.validTo}`,
+      "replace the CA, and check this machine's clock",
+    );
+  }
+  return leaf;
 }
 
-/**
- * Words for a certificate that expires soon.
- * @param tls - our own material
- * @param nowMs - milliseconds since 1970
- * @returns a warning without full stop, or undefined while at least 7 days are left
- */
-export function expiryWarning(
-  tls: Pick<TlsMaterial, 'identity' | 'notAfter'>,
-  nowMs: number,
-): string | undefined {
-  if (tls.notAfter.getTime() - nowMs >= EXPIRY_WARNING_MS) return undefined;
-  return `the certificate of ${tls.identity.role} ${tls.identity.name} expires on ${tls.notAfter.toISOString()}`;
+/** A certificate that says what it is for must be for what its holder does; OpenSSL refuses it at the other end. */
+function checkPurpose(leaf: X509Certificate, { role }: PeerIdentity, path: string): void {
+  const [purpose, word] = SERVER_ROLES.includes(role)
+    ? [SERVER_AUTH, 'serverAuth']
+    : [CLIENT_AUTH, 'clientAuth'];
+  // Node calls the extended key usage so, and types it as always there.
+  const usages: readonly string[] | undefined = leaf.keyUsage;
+  if (usages !== undefined && !usages.includes(purpose)) {
+    throw certificateError(
+      `${path} is not for ${word}, which role ${role} needs`,
+      `issue it with extended key usage ${word}`,
+    );
+  }
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = leaf.publicKey;
+  const bits = details?.modulusLength ?? 0;
+  if (type === 'rsa' && bits < MIN_RSA_BITS) {
+    throw certificateError(
+      `${path} has an RSA key of ${bits} bits`,
+      `use Ed25519, P-256, P-384, or RSA of at least ${MIN_RSA_BITS} bits`,
+    );
+  }
 }
-
-const REISSUE = 'make a new one with `lamplighter ca issue`';
 
 async function readBounded(path: string, code: ErrorCode, what: string, secret = false): Promise<Buffer> {
   try {
-    const file = await fs.open(path, 'r');
+    // A pipe must not hold this process until somebody writes to it.
+    const file = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       // The open file is asked, not the path: what was checked is what is read.
       const stat = await file.stat();
@@ -132,10 +193,8 @@ async function readBounded(path: string, code: ErrorCode, what: string, secret =
   }
 }
 
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
-
 function parseCertificates(pem: Buffer, path: string): X509Certificate[] {
-  const blocks = pem.toString('latin1').match(PEM_CERTIFICATE) ?? [];
+  const blocks = pemCertificates(pem);
   if (blocks.length === 0) throw certificateError(`${path} holds no PEM certificate`, REISSUE);
   try {
     return blocks.map((block) => new X509Certificate(block));
