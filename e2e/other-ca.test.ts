@@ -158,7 +158,6 @@ needs('openssl')('a fleet with certificates of another CA', () => {
       'the certificate has more than one URI',
     ],
     ['with a role that is none', { names: 'URI:lamplighter:root/a' }, 'the certificate’s URI'],
-    ['that has expired', { dates: PAST }, 'expired on Jan  1 00:00:00 2021 GMT'],
     ['without its intermediate', { isAlone: true }, 'was not issued by the CA in'],
     ['for servers alone', { usage: 'serverAuth' }, 'is not for clientAuth'],
   ])('names a machine’s certificate %s before anything is asked', async (_what, bad, says) => {
@@ -168,6 +167,17 @@ needs('openssl')('a fleet with certificates of another CA', () => {
     expect({ code, stdout }).toEqual({ code: 78, stdout: '' });
     expect(stderr).toContain(says.replace('’', "'"));
     expect(stderr).toContain('[ERR_CERTIFICATE_FILE]');
+  });
+
+  it('seeds a machine whose certificate has expired from what it has by itself, and says so', async () => {
+    authority.issue({ ...MACHINE, name: 'bad', dates: PAST });
+    ports = await freePorts('office', 'officeAdmin', 'relay', 'relayAdmin');
+    const { code, report } = await boot('bad');
+    expect(code).toBe(2);
+    expect(report).toMatchObject({
+      seeded: true,
+      relays: [{ reason: { code: 'ERR_CERTIFICATE_EXPIRED' } }],
+    });
   });
 
   it('refuses them at the relay too, whatever a client overlooks', async () => {

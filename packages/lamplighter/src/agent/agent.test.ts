@@ -12,7 +12,7 @@ import { BASIS_HEADER, BEACON_CONTENT_TYPE } from '../wire/beacon.js';
 import type { Exchange } from '../wire/listener.js';
 import { Listener } from '../wire/listener.js';
 import { Agent } from './agent.js';
-import type { BootReport } from './boot.js';
+import { type BootReport, exitCodeOf } from './boot.js';
 import { type AgentConfig, agentConfig } from './config.js';
 
 /*
@@ -153,6 +153,28 @@ describe('the agent that stays', () => {
     expect(one.reports.at(-1)?.clock).toBeUndefined();
     await one.agent.stop();
     expect(one.faults).toEqual([]);
+  });
+
+  it('whose certificate has expired asks no relay, seeds the kernel all the same, and asks with a new one', async () => {
+    const dayMs = 86_400_000;
+    const [notBefore, notAfter] = [new Date(Date.now() - 40 * dayMs), new Date(Date.now() - 10 * dayMs)];
+    const expired = await authority.material({ role: 'machine', name: 'web-1', notBefore, notAfter });
+    const fresh = await authority.material({ role: 'machine', name: 'web-1' });
+    const use = async ({ cert, key }: { cert: Buffer; key: Buffer }): Promise<void> => {
+      await writeFile(join(folder, 'web.pem'), cert);
+      await writeFile(join(folder, 'web.key'), key, { mode: 0o600 });
+    };
+    await use(expired);
+    const one = fixedAgent(configured([await relay(giving(1))], { refreshMs: 2_000 }));
+    const first = await one.agent.start();
+    const reason = { code: 'ERR_CERTIFICATE_EXPIRED' };
+    expect(first).toMatchObject({ seeded: true, beacons: 0, relays: [{ answered: false, reason }] });
+    expect(exitCodeOf(first, false)).toBe(2);
+    expect(one.handedOver()).toHaveLength(1);
+    await use(fresh);
+    one.environment.advance(60_000);
+    await expect.poll(() => one.reports.at(-1)?.beacons, { timeout: 10_000 }).toBe(1);
+    await one.agent.stop();
   });
 
   it('does not ask a relay before it wants to be asked, and then asks again', async () => {

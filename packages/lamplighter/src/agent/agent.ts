@@ -11,6 +11,8 @@ import type { Outlet } from '../outlets/outlet.js';
 import { basisFromWords, NO_BASIS } from '../wire/basis.js';
 import { boot, type BootDoors, type BootReport } from './boot.js';
 import type { AgentConfig } from './config.js';
+import type { RenewalReport } from './renewal.js';
+import { RenewalLoop } from './renewal-loop.js';
 import { writeReport } from './report-file.js';
 
 /** What the agent's root knows its inputs by. */
@@ -26,6 +28,8 @@ export interface AgentOptions extends Omit<BootDoors, 'outgoing'> {
   readonly requireHedge: boolean;
   /** Hears of every boot and refresh. */
   readonly onReport: (report: BootReport) => void;
+  /** Hears of every renewal of the certificate, and of every one that failed. */
+  readonly onRenewal?: (report: RenewalReport) => void;
   /** Hears of everything that went wrong beside them. */
   readonly onFault: (error: unknown) => void;
   readonly onResume: (status: ResumeStatus) => void;
@@ -47,9 +51,14 @@ export class Agent {
   #waking = new AbortController();
   /** The first boot, and the refreshes after it. */
   #running: Promise<unknown> | undefined;
+  /** The boot or refresh that is under way, or was the last one. */
+  #booting: Promise<unknown> = Promise.resolve();
+  readonly #renewals: RenewalLoop;
   #stopped: Promise<void> | undefined;
   #failures = 0;
   #last: BootReport | undefined;
+  #lastAt = '';
+  #writing: Promise<void> = Promise.resolve();
   readonly #socket: Outlet | undefined;
   #settleReady: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   readonly #ready: Promise<void>;
@@ -74,6 +83,16 @@ export class Agent {
       rotateSeed: () => this.#waking.abort(),
       fetchBeacons: () => this.#waking.abort(),
       onResume: options.onResume,
+    });
+    this.#renewals = new RenewalLoop(config, {
+      ...options,
+      outgoing: this.#outgoing,
+      refreshed: () => this.#booting,
+      mayAsk: () => this.#last?.seeded === true && this.#last.clock === undefined,
+      onRenewal: async (renewal) => {
+        await this.#writeReport();
+        options.onRenewal?.(renewal);
+      },
     });
     const { socket } = config;
     this.#socket =
@@ -111,12 +130,13 @@ export class Agent {
       this.#stopping.signal,
     );
     try {
-      const booting = this.#boot(true);
+      const booting = this.#bootOnce(true);
       this.#running = booting.catch(() => undefined);
       const first = await booting;
       this.#settleReady.resolve();
       this.#clones.start();
       this.#running = this.#refreshFrom(first);
+      this.#renewals.start();
       return first;
     } catch (error) {
       this.#settleReady.reject(error);
@@ -141,7 +161,7 @@ export class Agent {
     await this.#socket?.stop(STOP_DEADLINE_MS);
     this.#stopping.abort();
     this.#settleReady.reject(new LamplighterError('ERR_STOPPED', 'the agent is stopping'));
-    await this.#running;
+    await Promise.all([this.#running, this.#renewals.stop()]);
     if (this.#accumulator.seeded) await this.#options.keeper.foldRoot(this.#accumulator);
     this.#accumulator.destroy();
   }
@@ -153,12 +173,18 @@ export class Agent {
       await this.#wait(this.#pauseMs(last));
       if (signal.aborted) return;
       try {
-        last = await this.#boot(false);
+        last = await this.#bootOnce(false);
       } catch (error) {
         last = undefined;
         if (!signal.aborted) this.#options.onFault(error);
       }
     }
+  }
+
+  #bootOnce(isFirst: boolean): Promise<BootReport> {
+    const booting = this.#boot(isFirst);
+    this.#booting = booting.catch(() => undefined);
+    return booting;
   }
 
   async #boot(isFirst: boolean): Promise<BootReport> {
@@ -174,11 +200,25 @@ export class Agent {
         streams: (bytes) => this.#hear(bytes),
       },
     );
-    const unwritten = await writeReport(environment, this.#config.report, { resident: true, last: report });
-    if (unwritten !== undefined) this.#options.onFault(unwritten);
     this.#last = report;
+    this.#lastAt = new Date(Number(environment.realtimeNs() / 1_000_000n)).toISOString();
+    await this.#writeReport();
     this.#options.onReport(report);
     return report;
+  }
+
+  /** One after the other: a refresh and a renewal may be over in the same moment. */
+  #writeReport(): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#writeReportNow());
+    return this.#writing;
+  }
+
+  async #writeReportNow(): Promise<void> {
+    const { last: renewal } = this.#renewals;
+    if (this.#last === undefined) return;
+    const report = { resident: true, last: this.#last, at: this.#lastAt, ...(renewal && { renewal }) };
+    const unwritten = await writeReport(this.#options.environment, this.#config.report, report);
+    if (unwritten !== undefined) this.#options.onFault(unwritten);
   }
 
   /** What a boot gave for streams goes straight into the root: the first time it seeds it. */
@@ -197,7 +237,10 @@ export class Agent {
       return jitteredMs(environment, refreshMs);
     }
     this.#failures += 1;
-    const asked = Math.max(0, ...(last?.relays ?? []).map(({ retryAfterMs = 0 }) => retryAfterMs));
+    const asked = Math.max(
+      0,
+      ...[...(last?.relays ?? []), ...(last?.pollen ?? [])].map(({ retryAfterMs = 0 }) => retryAfterMs),
+    );
     const backOff = backOffMs(environment, this.#failures, { minMs: MIN_BACK_OFF_MS, maxMs: refreshMs });
     return Math.max(backOff, Math.min(asked, MAX_RETRY_AFTER_MS));
   }

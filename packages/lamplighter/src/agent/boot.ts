@@ -1,42 +1,36 @@
 import { hkdfExpand, LamplighterError, mix, noSecretKey, type Part, wipe } from '@lamplighter/core';
-import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
+import { loadTlsFiles } from '../identity/tls-files.js';
 import { CloneDetector } from '../local/clone-detector.js';
 import type { Environment } from '../local/environment.js';
 import { handToKernel, type KernelReport } from '../local/kernel-rng.js';
 import type { NativeDoors } from '../local/native-doors.js';
 import type { ProcessEnvironment } from '../local/process-environment.js';
 import type { SeedKeeper } from '../local/seed/seed-keeper.js';
-import { beaconSource } from '../sources/beacon.js';
 import { cpuSource } from '../sources/cpu.js';
 import { osSource } from '../sources/os.js';
-import { labelOf, round } from '../sources/round.js';
+import { round } from '../sources/round.js';
 import type { Source } from '../sources/source.js';
 import { timingSource } from '../sources/timing.js';
 import { whirlwindSource } from '../sources/whirlwind.js';
 import { basisToWords } from '../wire/basis.js';
 import type { OutgoingConnections } from '../wire/outgoing.js';
 import { reasonOf } from '../wire/reason.js';
-import type { Reason, SourceReport } from '../wire/status.js';
-import { clockFault } from './clock.js';
+import type { Reason } from '../wire/status.js';
+import { clockFault, expiryFault } from './clock.js';
 import type { AgentConfig } from './config.js';
+import { peersOf, type PollenReport, pollenReport, type RelayReport, relayReport } from './peers.js';
 
 /** What one boot or refresh really did. Printed as one line, or as JSON. */
 export interface BootReport {
   /** Whether the kernel got the mix. */
   readonly seeded: boolean;
+  /** Beacons of relays, and answers of pollen servers that count as much. */
   readonly beacons: number;
   readonly required: number;
   /** Every relay asked: whether its beacon came by the deadline, and why not. */
-  readonly relays: readonly {
-    name: string;
-    url: string;
-    answered: boolean;
-    /** The key-exchange group of the connection, where the runtime tells. */
-    group?: string;
-    reason?: Reason;
-    /** When it wants to be asked again. */
-    retryAfterMs?: number;
-  }[];
+  readonly relays: readonly RelayReport[];
+  /** The same of every pollen server; absent where none is configured. */
+  readonly pollen?: readonly PollenReport[];
   /** Bytes each source put into the mix; 0 for those that had none. */
   readonly sources: Readonly<Record<string, number>>;
   readonly kernel: KernelReport | { readonly reason: Reason };
@@ -70,9 +64,9 @@ const STREAMS_BYTES = 64;
 const MAX_ROUNDS = 3;
 
 /**
- * One boot or refresh: the machine seed into this process's OpenSSL; beacons from every relay at once, by the deadline; then
- * what only this machine can see; all of it mixed under the seed, and handed to the kernel, to OpenSSL and to whoever else
- * draws here; the beacons folded into the seed.
+ * One boot or refresh: the machine seed into this process's OpenSSL; beacons from every relay and pollen server at once, by
+ * the deadline; then what only this machine can see; all of it mixed under the seed, and handed to the kernel, to OpenSSL and
+ * to whoever else draws here; the beacons folded into the seed.
  *
  * Source: DESIGN section 7.
  * @param options - `requireHedge`: refuse to connect without the hedge; `streams`: gets 64 secret bytes for the streams of an
@@ -93,7 +87,8 @@ export async function boot(
 ): Promise<BootReport> {
   const { environment, keeper, native } = doors;
   const startedNs = environment.monotonicNs();
-  const tls = await loadTlsFiles(config.tls);
+  // A machine that was off for longer than its certificate lives still has its seed and its own sources.
+  const tls = await loadTlsFiles(config.tls, { evenIfExpired: true });
   // Before the first TLS context is made: it would draw on what the OS alone gave.
   const mixKey = await options.use;
   const { state: hedge, reason: hedgeFault, made } = keeper.status();
@@ -101,12 +96,13 @@ export async function boot(
     wipe(mixKey);
     throw hedgeFault ?? new LamplighterError('ERR_HEDGE_OFF', 'the TLS hedge is off');
   }
-  const prepare = hedgeEach(keeper);
   const clock = clockFault(tls, keeper.lastChangedMs, environment.realtimeNs());
-  const relays =
-    clock === undefined ? config.relays.map((relay) => relaySource(relay, config, tls, prepare, doors)) : [];
+  const peers = await peersOf(config, tls, hedgeEach(keeper), doors);
+  const expired = clock ?? expiryFault(tls, environment.realtimeNs());
+  const unaskable = { relay: expired, pollen: clock };
+  const outside = peers.filter(({ kind }) => unaskable[kind] === undefined).map(({ source }) => source);
 
-  const { parts, copied } = await askAll(config, relays, doors, options.signal);
+  const { parts, copied } = await askAll(config, outside, doors, options.signal);
   const lengths = Object.fromEntries(parts.map(({ label, bytes }) => [label, bytes?.length ?? 0]));
   const answered = new Set(parts.filter(({ bytes }) => bytes !== undefined).map(({ label }) => label));
 
@@ -119,45 +115,42 @@ export async function boot(
   if (options.streams === undefined) wipe(streams);
   else options.streams(streams);
   wipe(root);
-  const heard = relays.filter((source) => answered.has(labelOf(source)));
+  const heard = peers.filter(({ label }) => answered.has(label));
+  const secret = heard.filter((peer) => peer.isSecret());
   // Whoever held the lock for all of a deadline most likely holds it still.
   const busy = hedgeFault?.code === 'ERR_SEED_BUSY' ? hedgeFault : undefined;
+  // What anybody may have read is folded only together with what nobody has.
+  const foreign = new Set(peers.map(({ label }) => label));
   const unfolded =
-    heard.length === 0
+    secret.length === 0
       ? undefined
-      : (busy ?? (await keeper.fold(parts.filter(({ label }) => label.startsWith('beacon/')))));
+      : (busy ?? (await keeper.fold(parts.filter(({ label }) => foreign.has(label)))));
   for (const { bytes } of parts) wipe(bytes);
 
   return {
     seeded: !('reason' in kernel),
-    beacons: heard.length,
+    beacons: secret.length,
     required: config.require,
-    relays: config.relays.map(({ name, url }, index) => {
-      const source = relays[index];
-      const reason = source === undefined ? clock : source.status().reason;
-      const { group, retryAfterMs } = source?.status().details ?? NO_DETAILS;
-      const isHeard = source !== undefined && answered.has(labelOf(source));
-      return {
-        name,
-        url,
-        answered: isHeard,
-        ...(typeof group === 'string' && { group }),
-        ...(!isHeard && reason && { reason }),
-        ...(!isHeard && typeof retryAfterMs === 'number' && { retryAfterMs }),
-      };
+    relays: peers
+      .filter(({ kind }) => kind === 'relay')
+      .map((peer) => relayReport(peer, answered.has(peer.label), expired)),
+    ...(config.pollen.length > 0 && {
+      pollen: peers
+        .filter(({ kind }) => kind === 'pollen')
+        .map((peer) => pollenReport(peer, answered.has(peer.label), clock)),
     }),
     sources: lengths,
     kernel,
     basis: basisToWords({
-      simulated: heard.some((source) => source.status().basis.simulated),
-      degraded: heard.some((source) => source.status().basis.degraded),
-      physical: heard.some((source) => source.status().basis.physical),
+      simulated: heard.some(({ source }) => source.status().basis.simulated),
+      degraded: heard.some(({ source }) => source.status().basis.degraded),
+      physical: heard.some(({ source }) => source.status().basis.physical),
     }),
     hedge,
     ...(hedgeFault && { hedgeReason: reasonOf(hedgeFault) }),
     seed: {
       ...(made && { made }),
-      folded: heard.length > 0 && unfolded === undefined,
+      folded: secret.length > 0 && unfolded === undefined,
       ...(unfolded && { reason: reasonOf(unfolded) }),
     },
     ...(clock && { clock }),
@@ -166,37 +159,11 @@ export async function boot(
   };
 }
 
-const NO_DETAILS: SourceReport['details'] = {};
-
 /** Exit code of one boot (DESIGN section 10). */
 export function exitCodeOf(report: BootReport, strict: boolean): 0 | 1 | 2 {
   if (!report.seeded) return 1;
   if (report.beacons >= report.required && report.clock === undefined) return 0;
   return strict ? 1 : 2;
-}
-
-function relaySource(
-  { name, url, peer }: AgentConfig['relays'][number],
-  { deadlineMs }: AgentConfig,
-  tls: TlsMaterial,
-  prepare: () => Promise<void>,
-  { environment, outgoing }: BootDoors,
-): Source {
-  return beaconSource(
-    {
-      name,
-      upstream: {
-        url: new URL(url),
-        tls,
-        roles: ['relay'],
-        prepare,
-        connect: (endpoint) => outgoing.connect(endpoint),
-        ...(peer === undefined ? {} : { name: peer }),
-      },
-      deadlineMs,
-    },
-    environment,
-  );
 }
 
 /** The first connection of a boot has the hedge that was just made; every other one gets its own (one s, one use). */
@@ -214,7 +181,7 @@ function hedgeEach(keeper: SeedKeeper): () => Promise<void> {
  */
 async function askAll(
   config: AgentConfig,
-  relays: readonly Source[],
+  outside: readonly Source[],
   { environment, process, outgoing, keeper }: BootDoors,
   signal: AbortSignal,
 ): Promise<{ parts: readonly Part[]; copied: string | undefined }> {
@@ -222,14 +189,14 @@ async function askAll(
   let copied: string | undefined;
   for (let rounds = 1; ; rounds += 1) {
     const sources: Source[] = [
-      ...relays,
+      ...outside,
       whirlwindSource({}, environment),
       timingSource({}, environment),
       cpuSource({}, environment),
       osSource({}, environment),
     ];
     const parts = await round(sources, { environment, deadlineMs: config.deadlineMs, signal });
-    await Promise.all(sources.slice(relays.length).map((source) => source.stop()));
+    await Promise.all(sources.slice(outside.length).map((source) => source.stop()));
     if (signal.aborted) throw new LamplighterError('ERR_STOPPED', 'stopped before the kernel was seeded');
     const sign = detector.look(environment.monotonicNs());
     if (sign === undefined || rounds === MAX_ROUNDS) return { parts, copied };

@@ -32,3 +32,20 @@ export function clockFault(
     hint: 'set the clock; an agent that stays tries again by itself once it is right',
   };
 }
+
+/**
+ * Whether this machine's certificate has expired: no relay would let it in.
+ * @param realtimeNs - ns since 1970, as this machine believes
+ * @returns why not, or undefined
+ */
+export function expiryFault(
+  { notAfter }: Pick<TlsMaterial, 'notAfter'>,
+  realtimeNs: bigint,
+): Reason | undefined {
+  if (realtimeNs < BigInt(notAfter.getTime()) * 1_000_000n) return undefined;
+  return {
+    code: 'ERR_CERTIFICATE_EXPIRED',
+    message: `the certificate of this machine expired on ${notAfter.toISOString()}`,
+    hint: 'enrol it again with `lamplighter enroll`, if the clock is right',
+  };
+}

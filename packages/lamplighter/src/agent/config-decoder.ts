@@ -1,3 +1,4 @@
+import { isPollenUrl } from '../wire/pollen-url.js';
 import type { AgentConfig } from './config.js';
 
 /**
@@ -22,6 +23,8 @@ function configOf(value: unknown): AgentConfig {
   const config = fieldsOf(value, [
     'tls',
     'relays',
+    'pollen',
+    'authority',
     'require',
     'deadlineMs',
     'state',
@@ -35,7 +38,9 @@ function configOf(value: unknown): AgentConfig {
   accept(requireHybrid === undefined || typeof requireHybrid === 'boolean');
   const kernel = fieldsOf(ifAbsent(config['kernel'], {}), ['device', 'creditBits']);
   const relays = listOf(config['relays'], 1, 16).map((relay) => relayOf(relay));
-  accept(new Set(relays.map(({ name }) => name)).size === relays.length);
+  const pollen = listOf(ifAbsent(config['pollen'], []), 0, 16).map((server) => pollenOf(server));
+  const names = [...relays, ...pollen].map(({ name }) => name);
+  accept(new Set(names).size === names.length);
   return {
     tls: {
       ca: pathOf(tls['ca']),
@@ -44,6 +49,7 @@ function configOf(value: unknown): AgentConfig {
       ...(requireHybrid !== undefined && { requireHybrid }),
     },
     relays,
+    pollen,
     require: integerOf(config['require'], 0, 16, 1),
     deadlineMs: integerOf(config['deadlineMs'], 100, 300_000, 5_000),
     state: pathOf(config['state'], '/var/lib/lamplighter'),
@@ -54,15 +60,30 @@ function configOf(value: unknown): AgentConfig {
       creditBits: integerOf(kernel['creditBits'], 0, 512, 0),
     },
     ...(config['socket'] !== undefined && { socket: socketOf(config['socket']) }),
+    ...(config['authority'] !== undefined && {
+      authority: upstreamOf(fieldsOf(config['authority'], ['url', 'peer'])),
+    }),
   };
 }
 
 function relayOf(value: unknown): AgentConfig['relays'][number] {
   const relay = fieldsOf(value, ['name', 'url', 'peer']);
-  const url = textOf(relay['url'], 2_048);
+  return { name: nameOf(relay['name']), ...upstreamOf(relay) };
+}
+
+function upstreamOf(fields: Readonly<Record<string, unknown>>): NonNullable<AgentConfig['authority']> {
+  const url = textOf(fields['url'], 2_048);
   accept(url.startsWith('https://') && URL.canParse(url));
-  const { peer } = relay;
-  return { name: nameOf(relay['name']), url, ...(peer !== undefined && { peer: nameOf(peer) }) };
+  const { peer } = fields;
+  return { url, ...(peer !== undefined && { peer: nameOf(peer) }) };
+}
+
+function pollenOf(value: unknown): AgentConfig['pollen'][number] {
+  const server = fieldsOf(value, ['name', 'url', 'ca']);
+  const url = textOf(server['url'], 2_048);
+  accept(isPollenUrl(url));
+  const { ca } = server;
+  return { name: nameOf(server['name']), url, ...(ca !== undefined && { ca: pathOf(ca) }) };
 }
 
 function socketOf(value: unknown): NonNullable<AgentConfig['socket']> {

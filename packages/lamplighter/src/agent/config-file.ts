@@ -15,10 +15,11 @@ export async function loadAgentConfig(environment: Environment, path: string): P
   const config = (await quickly(environment, path)) ?? (await thoroughly(environment, path));
   const folder = dirname(resolve(path));
   const at = (file: string): string => resolve(folder, file);
-  const { tls, socket } = config;
+  const { tls, socket, pollen } = config;
   return {
     ...config,
     tls: { ...tls, ca: at(tls.ca), cert: at(tls.cert), key: at(tls.key) },
+    pollen: pollen.map((server) => ({ ...server, ...(server.ca !== undefined && { ca: at(server.ca) }) })),
     state: at(config.state),
     report: at(config.report),
     ...(socket && { socket: { ...socket, path: at(socket.path) } }),

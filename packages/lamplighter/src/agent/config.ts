@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { creditBits, entryName, filePath, httpsUrl, ids, peer } from '../config/fields.js';
+import { creditBits, entryName, filePath, httpsUrl, ids, peer, refineBy } from '../config/fields.js';
 import { tlsPaths } from '../config/file.js';
+import { parsePollenUrl } from '../wire/pollen-url.js';
 
 const relay = z.strictObject({
   name: entryName.describe('shown in what the agent reports; unique'),
@@ -8,19 +9,31 @@ const relay = z.strictObject({
   peer,
 });
 
-/** The configuration of `lamplighter agent`. Relative paths are relative to the file they stand in. */
-export const agentConfig = z.strictObject({
-  tls: tlsPaths,
-  relays: z
-    .array(relay)
+const pollen = z.strictObject({
+  name: entryName.describe('shown in what the agent reports; unique, also among the relays'),
+  url: z
+    .string()
     .min(1)
+    .max(2048)
+    .superRefine((url, context) => refineBy(() => parsePollenUrl(url), context))
+    .describe('https://… or http://…, whose answers everybody on the way can read: mixed, never counted'),
+  ca: filePath
+    .optional()
+    .describe('PEM with the CA of its certificate; only with it do its answers count towards `require`'),
+});
+
+const fields = z.strictObject({
+  tls: tlsPaths,
+  relays: z.array(relay).min(1).max(16),
+  pollen: z
+    .array(pollen)
     .max(16)
-    .superRefine((relays, context) => {
-      relays.forEach(({ name }, index) => {
-        if (relays.findIndex((other) => other.name === name) === index) return;
-        context.addIssue({ code: 'custom', path: [index, 'name'], message: `'${name}' is used twice` });
-      });
-    }),
+    .default([])
+    .describe('servers of the pollen protocol, asked beside the relays'),
+  authority: z
+    .strictObject({ url: httpsUrl, peer })
+    .optional()
+    .describe('the node at which this machine renews its certificate; each relay in turn unless told'),
   require: z
     .int()
     .min(0)
@@ -55,6 +68,17 @@ export const agentConfig = z.strictObject({
       creditBits,
     })
     .prefault({}),
+});
+
+/** The configuration of `lamplighter agent`. Relative paths are relative to the file they stand in. */
+export const agentConfig = fields.superRefine(({ relays, pollen }, context) => {
+  const names = new Set<string>();
+  for (const [list, entries] of Object.entries({ relays, pollen })) {
+    entries.forEach(({ name }, index) => {
+      if (!names.has(name)) return void names.add(name);
+      context.addIssue({ code: 'custom', path: [list, index, 'name'], message: `'${name}' is used twice` });
+    });
+  }
 });
 
 export type AgentConfig = z.output<typeof agentConfig>;

@@ -3,6 +3,7 @@ import { LamplighterError } from '@lamplighter/core';
 import { replaceWhole } from '../local/durable-file.js';
 import type { Environment } from '../local/environment.js';
 import type { BootReport } from './boot.js';
+import type { RenewalReport } from './renewal.js';
 
 /** What the report file holds: what was done last, when, and by whom. No secret. */
 export interface AgentReport {
@@ -15,27 +16,35 @@ export interface AgentReport {
   /** Whether that process stays, and can be told to resume. */
   readonly resident: boolean;
   readonly last: BootReport;
+  /** What became of the certificate since, when that was something. */
+  readonly renewal?: RenewalReport;
 }
 
 const MAX_BYTES = 65_536;
 
 /**
  * Writes the report, readable by everybody: it says of this machine only what its logs say.
- * @param resident - whether this process stays
+ * @param report - `resident`: whether this process stays; `at`: when `last` was done, now unless told
  * @returns why not, if not; that stops nothing
  */
 export async function writeReport(
   environment: Environment,
   path: string,
-  { resident, last }: Pick<AgentReport, 'resident' | 'last'>,
+  {
+    resident,
+    last,
+    renewal,
+    at = new Date(Number(environment.realtimeNs() / 1_000_000n)).toISOString(),
+  }: Pick<AgentReport, 'resident' | 'last' | 'renewal'> & Partial<Pick<AgentReport, 'at'>>,
 ): Promise<LamplighterError | undefined> {
   const report: AgentReport = {
     version: 1,
     pid: process.pid,
     started: (await processStart(environment, process.pid)) ?? 'unknown',
-    at: new Date(Number(environment.realtimeNs() / 1_000_000n)).toISOString(),
+    at,
     resident,
     last,
+    ...(renewal && { renewal }),
   };
   try {
     await environment.fs.mkdir(dirname(path), { recursive: true, mode: 0o755 });

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { type AgentFlags, DEFAULT_AGENT_CONFIG, runAgent } from './agent-run.js';
+import { type AgentFlags, DEFAULT_AGENT_CONFIG, renewNow, runAgent } from './agent-run.js';
 import { answer } from './terminal.js';
 
-/** `lamplighter agent` and `lamplighter agent resume` */
+/** `lamplighter agent`, `lamplighter agent resume` and `lamplighter agent renew` */
 export function addAgentCommand(program: Command): void {
   const agent = program
     .command('agent')
@@ -42,5 +42,13 @@ export function addAgentCommand(program: Command): void {
         });
       }
       answer(`told the agent, process ${pid}`);
+    });
+
+  agent
+    .command('renew')
+    .description('renew this machine’s certificate now, whether or not it is time')
+    .action(async () => {
+      const { config, requireHedge } = agent.opts<AgentFlags>();
+      await renewNow(config, requireHedge === true);
     });
 }

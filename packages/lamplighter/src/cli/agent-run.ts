@@ -1,5 +1,6 @@
 import { loadAgentConfig } from '../agent/config-file.js';
 import type { BootReport } from '../agent/boot.js';
+import type { RenewalReport } from '../agent/renewal.js';
 import { systemEnvironment } from '../local/environment.js';
 import { systemNative } from '../local/native-doors.js';
 import { systemProcess } from '../local/process-environment.js';
@@ -41,26 +42,56 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
       import('../agent/report-file.js'),
     ]);
     const outgoing = new OutgoingConnections(environment, () => undefined);
-    const report = await boot(
-      config,
-      { ...doors, keeper, outgoing },
-      { signal: untilStopped(), use, requireHedge: flags.requireHedge === true },
-    );
+    const signal = untilStopped();
+    const requireHedge = flags.requireHedge === true;
+    const report = await boot(config, { ...doors, keeper, outgoing }, { signal, use, requireHedge });
     const unwritten = await writeReport(environment, config.report, { resident: false, last: report });
     if (unwritten !== undefined) explain(unwritten);
     const exitCode = exitCodeOf(report, flags.strict === true);
     tell(report, exitCode);
     process.exitCode = exitCode;
+    // The boot is done and told: whatever becomes of the certificate changes nothing of that.
+    if (!report.seeded || report.clock !== undefined) return;
+    const { renewIfDue } = await import('../agent/renewal.js');
+    try {
+      const renewal = await renewIfDue(config, { environment, keeper, outgoing }, { signal, requireHedge });
+      if (!renewal.renewed && renewal.reason === undefined) return;
+      describeRenewal(renewal);
+      const unnoted = await writeReport(environment, config.report, {
+        resident: false,
+        last: report,
+        renewal,
+      });
+      if (unnoted !== undefined) explain(unnoted);
+    } catch (error) {
+      explain(error);
+    }
     return;
   }
 
   const { Agent } = await import('../agent/agent.js');
   const stopping = untilStopped();
+  let last: BootReport | undefined;
+  // Loaded only where there is somebody to tell: a boot waits behind this file.
+  const service =
+    process.env['NOTIFY_SOCKET'] === undefined
+      ? undefined
+      : (await import('../local/service-notify.js')).serviceNotifier({
+          environment,
+          variables: process.env,
+          pid: process.pid,
+          describe: () => (last === undefined ? 'the first boot is under way' : briefly(last)),
+          onFault: (error) => void explain(error),
+        });
   const agent = new Agent(config, {
     ...doors,
     keeper,
     requireHedge: flags.requireHedge === true,
-    onReport: (report) => tell(report),
+    onReport: (report) => {
+      last = report;
+      tell(report);
+    },
+    onRenewal: describeRenewal,
     onFault: (error) => void explain(error),
     onResume: ({ sign, os, undone }) => {
       say(`lamplighter: this machine was cloned, restored or asleep (${sign}); the OS RNG: ${os}`);
@@ -74,10 +105,79 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
       explain(error);
     }
   });
-  stopping.addEventListener('abort', () => void agent.stop(), { once: true });
-  await agent.start();
-  await stopped(stopping);
-  await agent.stop();
+  stopping.addEventListener(
+    'abort',
+    () => {
+      service?.stopping();
+      void agent.stop();
+    },
+    { once: true },
+  );
+  try {
+    await agent.start();
+    service?.ready();
+    await stopped(stopping);
+    await agent.stop();
+  } finally {
+    await service?.stop();
+  }
+}
+
+/** A boot in one line, for `systemctl status`. */
+const briefly = ({ seeded, beacons, required }: BootReport): string =>
+  `kernel ${seeded ? '' : 'not '}seeded; ${beacons} of ${required} required beacons`;
+
+/** Who is asked by hand may take longer than a boot waits. */
+const RENEW_DEADLINE_MS = 30_000;
+
+/**
+ * Renews the certificate now. An agent that runs uses the new one from its next refresh on.
+ * @param file - the agent's configuration
+ * @throws LamplighterError when it was not renewed
+ */
+export async function renewNow(file: string, requireHedge: boolean): Promise<void> {
+  systemNative.disableCoreDumps();
+  const environment = systemEnvironment();
+  const config = await loadAgentConfig(environment, file);
+  const [{ LamplighterError, wipe }, { OutgoingConnections }, { renewIfDue }] = await Promise.all([
+    import('@lamplighter/core'),
+    import('../wire/outgoing.js'),
+    import('../agent/renewal.js'),
+  ]);
+  const keeper = new SeedKeeper(config.state, {
+    environment,
+    native: systemNative,
+    process: systemProcess(),
+  });
+  // The new key is drawn from what the seed has gone into.
+  wipe(await keeper.open());
+  const outgoing = new OutgoingConnections(environment, () => undefined);
+  const options = { signal: untilStopped(), force: true, deadlineMs: RENEW_DEADLINE_MS, requireHedge };
+  const report = await renewIfDue(config, { environment, keeper, outgoing }, options);
+  const { role, name, by, notAfter, renewsAt, reason } = report;
+  const due = renewsAt === undefined ? '' : `, due again on ${renewsAt}`;
+  if (reason !== undefined) {
+    const { code, message, hint } = reason;
+    throw new LamplighterError(code, `not renewed: ${message}`, hint === undefined ? {} : { hint });
+  }
+  answer(`${role} ${name}: renewed by ${by ?? 'somebody'}, ends on ${notAfter}${due}`);
+}
+
+/** Says on standard error what became of the certificate: standard output is for boots. */
+function describeRenewal({ role, name, renewed, by, notAfter, reason }: RenewalReport): void {
+  if (renewed) {
+    say(
+      `lamplighter: the certificate of ${role} ${name} was renewed by ${by ?? 'somebody'}: it ends on ${notAfter}`,
+    );
+  } else if (reason !== undefined) {
+    say(
+      `lamplighter: WARNING: the certificate of ${role} ${name}, which ends on ${notAfter}, was not renewed: ` +
+        `${reason.message} [${reason.code}]`,
+    );
+    if (reason.hint !== undefined) say(`hint: ${reason.hint}`);
+  } else {
+    say(`lamplighter: the certificate of ${role} ${name} was replaced: it ends on ${notAfter}`);
+  }
 }
 
 function describe(report: BootReport): void {
@@ -85,6 +185,11 @@ function describe(report: BootReport): void {
     if (answered) continue;
     say(`lamplighter: relay ${name}: ${reason?.message ?? 'no answer'} [${reason?.code ?? 'ERR_DEADLINE'}]`);
     if (reason?.hint !== undefined) say(`hint: ${reason.hint}`);
+  }
+  for (const { name, reason } of report.pollen ?? []) {
+    if (reason === undefined) continue;
+    say(`lamplighter: pollen server ${name}: ${reason.message} [${reason.code}]`);
+    if (reason.hint !== undefined) say(`hint: ${reason.hint}`);
   }
   const { hedge, hedgeReason, seed, kernel } = report;
   if (seed.made !== undefined) {

@@ -77,7 +77,7 @@ async function revoke({ ca, name, serial, butNewest, reason }: RevokeOptions): P
     say(
       revoked.name === undefined
         ? 'lamplighter: the register does not know it: check that it was typed right'
-        : `lamplighter: it is a certificate of ${revoked.name}, which may renew; ${SOON}`,
+        : `lamplighter: it is a certificate of ${revoked.name}, whose name and other certificates stay good; ${SOON}`,
     );
   } else if (name !== undefined && butNewest) {
     const { kept, revoked } = await changes.revokeAllButNewest(ca, name, reason);

@@ -6,10 +6,12 @@ import { addCaCommand } from './ca-command.js';
 import { addCameraCommand } from './camera-command.js';
 import { addConfigCommand } from './config-command.js';
 import { addDoctorCommand } from './doctor-command.js';
+import { addEnrollCommand } from './enroll-command.js';
 import { addNodeCommand } from './node-command.js';
 import { addSeedCommand } from './seed-command.js';
 import { addSourcesCommand } from './sources-command.js';
 import { EXIT_USAGE, explain } from './terminal.js';
+import { addTokenCommand } from './token-command.js';
 import { addUpCommand } from './up-command.js';
 import { addWallCommand } from './wall-command.js';
 
@@ -32,7 +34,9 @@ for (const add of [
   addNodeCommand,
   addAgentCommand,
   addBeaconCommand,
+  addEnrollCommand,
   addCaCommand,
+  addTokenCommand,
   addCameraCommand,
   addConfigCommand,
   addSourcesCommand,

@@ -47,6 +47,7 @@ function exitCode({ code }: LamplighterError): number {
     case 'ERR_CONFIG_FILE':
     case 'ERR_KEY_FILE':
     case 'ERR_CERTIFICATE_FILE':
+    case 'ERR_CERTIFICATE_EXPIRED':
       return EXIT_CONFIG;
     default:
       return 1;

@@ -48,14 +48,77 @@ describe('the certificate of an agent', () => {
     });
   });
 
+  const inLastWeek = {
+    notBefore: new Date(Date.now() - 23.5 * DAY_MS),
+    notAfter: new Date(Date.now() + 6.5 * DAY_MS),
+  };
+
   it('is weak in its last week, with the command that renews it', async () => {
-    const fact = await certificateOf(
-      await agentWith(ground, { notAfter: new Date(Date.now() + 6.5 * DAY_MS) }),
-    );
+    const fact = await certificateOf(await agentWith(ground, inLastWeek));
     expect(fact).toMatchObject({ level: 'weak', values: { daysLeft: 6 } });
+    expect(fact?.values).not.toHaveProperty('renewsAt');
     expect(fact?.action).toBe(
       `Renew the certificate: \`lamplighter ca issue --ca DIR --role machine --name web-1 --out ${ground.folder} --replace\`.`,
     );
+  });
+
+  describe('that renews itself', () => {
+    /** @param last - what its agent last reported, beside its boot */
+    async function reporting(certificate: MadeCertificate, renewal?: object, relays: object[] = []) {
+      const report = join(ground.folder, 'agent.json');
+      const content = { last: { relays }, ...(renewal && { renewal: { renewed: false, ...renewal } }) };
+      await fs.writeFile(report, JSON.stringify(content));
+      const more = { report, authority: { url: 'https://127.0.0.1:1' } };
+      return certificateOf(await agentWith(ground, certificate, undefined, more));
+    }
+
+    it('is good, and says when', async () => {
+      const fact = await reporting({});
+      const renewsAt = String(fact?.values?.['renewsAt']);
+      expect(fact?.level).toBe('ok');
+      expect(fact?.text).toContain(`renewed by itself from ${renewsAt} on`);
+      expect(Date.parse(renewsAt)).toBeGreaterThan(Date.now() + 12 * DAY_MS);
+      expect(Date.parse(renewsAt)).toBeLessThan(Date.now() + 14 * DAY_MS);
+    });
+
+    it('is good for a while after that moment, and weak when nothing has come of it', async () => {
+      const past = (days: number) => ({
+        notBefore: new Date(Date.now() - days * DAY_MS),
+        notAfter: new Date(Date.now() + (30 - days) * DAY_MS),
+      });
+      expect(await reporting(past(20.2))).toMatchObject({ level: 'ok' });
+      const fact = await reporting(past(22.8));
+      expect(fact?.level).toBe('weak');
+      expect(fact?.text).toContain('should have been renewed');
+      expect(fact?.action).toBe('Renew the certificate: `lamplighter agent renew --config agent.yaml`.');
+    });
+
+    it('is weak when its agent could not, with the code it was told', async () => {
+      const refused = { reason: { code: 'ERR_RENEWAL', message: 'no \u001b[31m' } };
+      const fact = await reporting(inLastWeek, refused);
+      expect(fact).toMatchObject({ level: 'weak', values: { code: 'ERR_RENEWAL' } });
+      expect(fact?.text).toContain('could not be renewed [ERR_RENEWAL]');
+      expect(JSON.stringify(fact)).not.toContain('[31m');
+      // It was replaced since.
+      expect(await reporting({}, refused)).toMatchObject({ level: 'ok' });
+    });
+
+    it('is broken when it was revoked, whoever said so', async () => {
+      const reason = { code: 'ERR_REVOKED', message: 'revoked' };
+      for (const fact of [await reporting({}, { reason }), await reporting({}, undefined, [{ reason }])]) {
+        expect(fact).toMatchObject({ level: 'broken', values: { code: 'ERR_REVOKED' } });
+        expect(fact?.text).toContain('has been revoked');
+        expect(fact?.action).toContain('lamplighter ca unrevoke');
+      }
+    });
+
+    it('is judged by itself when the report is none', async () => {
+      const report = join(ground.folder, 'agent.json');
+      await fs.writeFile(report, '{"last":7}');
+      expect(await certificateOf(await agentWith(ground, {}, undefined, { report }))).toMatchObject({
+        level: 'ok',
+      });
+    });
   });
 
   it.each<[string, MadeCertificate, string, string]>([
@@ -117,6 +180,8 @@ describe('the certificate of an agent', () => {
     const [listens] = await certificateFacts(node({ listen: {} }));
     expect(listens).toMatchObject({ level: 'broken' });
     expect(listens?.action).toContain('--role office --name web-1 --dns HOST');
+    const [renews] = await certificateFacts(node({ authority: { url: 'https://127.0.0.1:1' } }));
+    expect(renews?.values).toHaveProperty('renewsAt');
   });
 });
 

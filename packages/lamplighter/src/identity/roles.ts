@@ -19,6 +19,8 @@ export interface PeerIdentity {
   readonly fingerprint: Uint8Array;
   /** The certificate's serial number, upper-case hex. */
   readonly serial: string;
+  /** The DNS names and IP addresses it may be reached at; absent where there are none. */
+  readonly names?: readonly string[];
 }
 
 /** What of a certificate says who its holder is. */
@@ -48,14 +50,13 @@ export function identityUri(role: Role, name: string): string {
  * Source: DESIGN section 8. Stricter than it: a subjectAltName with anything that Node had to quote is refused whole,
  * because a quoted entry is the only way one entry can look like two.
  * @param certificate - the leaf
- * @returns role, name, fingerprint and serial
+ * @returns role, name, fingerprint, serial, and what else it is called
  * @throws LamplighterError ERR_CERTIFICATE_IDENTITY unless exactly one URI stands in the subjectAltName, and it is
  *   `lamplighter:ROLE/NAME`
  */
 export function identityOfCertificate(certificate: CertificateNames): PeerIdentity {
-  const uris = alternativeNames(certificate)
-    .filter((entry) => entry.startsWith('URI:'))
-    .map((entry) => entry.slice('URI:'.length));
+  const entries = alternativeNames(certificate);
+  const uris = valuesOf(entries, 'URI:');
   const [uri, ...others] = uris;
   if (uri === undefined) throw refused('the certificate has no role');
   if (others.length > 0) throw refused('the certificate has more than one URI');
@@ -63,13 +64,18 @@ export function identityOfCertificate(certificate: CertificateNames): PeerIdenti
   if (role === undefined || name === undefined || rest.length > 0 || !isRole(role) || !isName(name)) {
     throw refused("the certificate's URI is not lamplighter:ROLE/NAME");
   }
+  const names = [...valuesOf(entries, 'DNS:'), ...valuesOf(entries, 'IP Address:')];
   return {
     role,
     name,
     fingerprint: Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex'),
     serial: certificate.serialNumber,
+    ...(names.length > 0 && { names }),
   };
 }
+
+const valuesOf = (entries: readonly string[], type: string): string[] =>
+  entries.filter((entry) => entry.startsWith(type)).map((entry) => entry.slice(type.length));
 
 /**
  * The entries of the subjectAltName as `TYPE:value`. Node joins them with `, ` and, since CVE-2021-44532, quotes every

@@ -186,7 +186,8 @@ describe('loadTlsFiles', () => {
       notBefore: new Date(Date.now() - 2 * day),
       notAfter: new Date(Date.now() - day),
     });
-    await refusal(paths, 'ERR_CERTIFICATE_FILE', 'cert', /expired on/, /clock/);
+    await refusal(paths, 'ERR_CERTIFICATE_EXPIRED', 'cert', /expired on/, /clock/);
+    expect((await loadTlsFiles(paths, { evenIfExpired: true })).notAfter.getTime()).toBeLessThan(Date.now());
   });
 
   it('takes one that is not yet valid: the clock may not be set yet', async () => {

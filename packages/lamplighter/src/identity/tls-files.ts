@@ -53,12 +53,13 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
  *
  * A replacement of the files that was interrupted is finished first. A certificate that is not yet valid passes: that is most often a clock not yet set, which is no reason to keep a
  * server from starting; the handshakes say so.
+ * @param options - `evenIfExpired`: whoever can go on without it looks at `notAfter`
  * @returns the material, with the key in a buffer of its own
- * @throws LamplighterError ERR_CERTIFICATE_FILE (unreadable, not PEM, no verified way to a root in `ca`, no lamplighter
- *   identity, not for what its role does, expired), ERR_CONFIG (hybrid key exchange that this runtime does not have),
+ * @throws LamplighterError ERR_CERTIFICATE_EXPIRED; ERR_CERTIFICATE_FILE (unreadable, not PEM, no verified way to a root in `ca`, no
+ *   lamplighter identity, not for what its role does, issuer expired), ERR_CONFIG (hybrid key exchange that this runtime does not have),
  *   ERR_KEY_FILE (unreadable, readable by others, not the certificate's key); each names the path and the cure
  */
-export async function loadTlsFiles(paths: TlsOptions): Promise<TlsMaterial> {
+export async function loadTlsFiles(paths: TlsOptions, { evenIfExpired = false } = {}): Promise<TlsMaterial> {
   await recoverIdentity(paths);
   // One after the other: of several mistakes the first is named, and always the same one.
   const ca = await readBounded(paths.ca, 'ERR_CERTIFICATE_FILE', 'CA certificate');
@@ -67,7 +68,7 @@ export async function loadTlsFiles(paths: TlsOptions): Promise<TlsMaterial> {
   if (authorities.some((authority) => !authority.ca)) {
     throw certificateError(`${paths.ca} holds a certificate that is not a CA's`, 'use the ca.pem of the CA');
   }
-  const leaf = verifiedLeaf(parseCertificates(cert, paths.cert), authorities, paths);
+  const leaf = verifiedLeaf(parseCertificates(cert, paths.cert), authorities, paths, evenIfExpired);
   const identity = identityIn(leaf, paths.cert);
   checkPurpose(leaf, identity, paths.cert);
   checkKey(leaf, key, paths);
@@ -96,6 +97,7 @@ function verifiedLeaf(
   [leaf, ...intermediates]: readonly X509Certificate[],
   authorities: readonly X509Certificate[],
   paths: TlsPaths,
+  evenIfExpired: boolean,
 ): X509Certificate {
   if (leaf === undefined || leaf.ca || intermediates.some(({ ca }) => !ca)) {
     throw certificateError(
@@ -118,11 +120,11 @@ function verifiedLeaf(
   }
   const nowMs = Date.now();
   const expired = [leaf, ...issuers].find(({ validTo }) => !(Date.parse(validTo) > nowMs));
+  if (expired === leaf && evenIfExpired) return leaf;
   if (expired === leaf) {
-    throw certificateError(
-      `${paths.cert} expired on ${leaf.validTo}`,
-      `${REISSUE}, and check this machine's clock`,
-    );
+    throw new LamplighterError('ERR_CERTIFICATE_EXPIRED', `${paths.cert} expired on ${leaf.validTo}`, {
+      hint: 'enrol again with `lamplighter enroll`, or make a new one with `lamplighter ca issue`; check the clock first',
+    });
   }
   if (expired !== undefined) {
     throw certificateError(

@@ -3,7 +3,17 @@ import { LamplighterError } from '@lamplighter/core';
 import type { NodeConfig } from './config.js';
 
 /** What is bound when a node starts; another value needs another start. */
-const FIXED_KEYS = ['name', 'state', 'schedule', 'listen', 'admin', 'log'] as const;
+const FIXED_KEYS = [
+  'name',
+  'state',
+  'schedule',
+  'listen',
+  'admin',
+  'log',
+  'authority',
+  'quotas',
+  'audit',
+] as const;
 
 /**
  * Refuses what a running node cannot follow.

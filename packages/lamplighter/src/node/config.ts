@@ -4,7 +4,8 @@ import { z } from 'zod';
 import type { Environment } from '../local/environment.js';
 import { entryName, filePath, port } from '../config/fields.js';
 import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
-import { outletEntry } from './outlet-kinds.js';
+import { outletEntry, type PollenHttps } from './outlet-kinds.js';
+import { audit, authority, type AuthorityConfig, quotas } from './fleet/config.js';
 import { sourceEntry } from './source-kinds.js';
 
 const address = (defaultHost: string, defaultPort: number) =>
@@ -20,6 +21,11 @@ export const nodeConfig = z.strictObject({
   tls: tlsPaths.optional().describe('needed to listen and to ask other nodes'),
   listen: address('0.0.0.0', 9443).optional().describe('mutual TLS, for the feed and beacon outlets'),
   admin: address('127.0.0.1', 9600).prefault({}).describe('health, status and metrics; no secret bytes'),
+  authority: authority
+    .optional()
+    .describe('who certifies: renews this node’s certificate and says who is revoked'),
+  quotas: quotas.describe('what peers of each role may take; by name it is `lamplighter ca quota`'),
+  audit: audit.optional(),
   schedule: z
     .enum(['improved', 'classic'])
     .default('improved')
@@ -53,10 +59,45 @@ export async function loadNodeConfig(environment: Environment, path: string): Pr
     sources: config.sources.map((source) =>
       source.kind === 'camera' && source.calibration !== undefined
         ? { ...source, calibration: resolve(folder, source.calibration) }
-        : source,
+        : source.kind === 'pollen' && source.ca !== undefined
+          ? { ...source, ca: resolve(folder, source.ca) }
+          : source,
+    ),
+    outlets: config.outlets.map((outlet) =>
+      outlet.kind === 'pollen' && outlet.https !== undefined
+        ? { ...outlet, https: resolveHttps(folder, outlet.https) }
+        : outlet,
     ),
     ...(config.tls && { tls: resolveTls(folder, config.tls) }),
+    ...(config.authority && { authority: resolveAuthority(folder, config.authority) }),
+    ...(config.audit && { audit: { ...config.audit, folder: resolve(folder, config.audit.folder) } }),
   };
+}
+
+function resolveHttps(folder: string, https: PollenHttps): PollenHttps {
+  const { cert, key, clientCa } = https;
+  return {
+    ...https,
+    ...(cert !== undefined && { cert: resolve(folder, cert) }),
+    ...(key !== undefined && { key: resolve(folder, key) }),
+    ...(clientCa !== undefined && { clientCa: resolve(folder, clientCa) }),
+  };
+}
+
+function resolveAuthority(folder: string, entry: AuthorityConfig): AuthorityConfig {
+  const { folder: own, policy } = entry;
+  return {
+    ...entry,
+    ...(own !== undefined && { folder: resolve(folder, own) }),
+    ...(policy !== undefined && { policy: resolve(folder, policy) }),
+  };
+}
+
+/** Whether a pollen outlet answers over TLS with no certificate of its own. */
+function needsOwnCertificate(part: NodeConfig['sources'][number] | NodeConfig['outlets'][number]): boolean {
+  return (
+    part.kind === 'pollen' && 'https' in part && part.https !== undefined && part.https.cert === undefined
+  );
 }
 
 /** What no single entry can know. */
@@ -73,10 +114,14 @@ function checkWhole(config: NodeConfig, path: string): void {
     });
   }
   const needsTls = [...config.sources, ...config.outlets].find(
-    ({ kind }) => kind === 'feed' || kind === 'beacon',
+    (part) => part.kind === 'feed' || part.kind === 'beacon' || needsOwnCertificate(part),
   );
-  if (config.tls === undefined && (needsTls !== undefined || config.listen !== undefined)) {
+  const fleet = config.authority !== undefined || config.audit !== undefined;
+  if (config.tls === undefined && (needsTls !== undefined || config.listen !== undefined || fleet)) {
     fail('tls', 'missing', 'make one with `lamplighter ca issue` and name its ca, cert and key');
+  }
+  if (config.authority?.folder !== undefined && config.listen === undefined) {
+    fail('listen', 'missing, and a CA needs it', 'add listen: { host: …, port: … }');
   }
   const served = config.outlets.find(({ kind }) => kind === 'feed' || kind === 'beacon');
   if (served !== undefined && config.listen === undefined) {

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { FleetStatus } from '../wire/fleet-status.js';
 import type { NodeStatus } from '../wire/status.js';
 
 /**
@@ -25,6 +26,18 @@ export function newMetrics(status: () => NodeStatus): { contentType: string; tex
   const sourceEvents = counter('source_events', 'Events the source put into the pools.', ['source', 'kind']);
   const outletUp = gauge('outlet_up', '1 when the outlet works.', ['outlet', 'kind']);
   const outletBytes = counter('outlet_bytes', 'Bytes handed out by the outlet.', ['outlet', 'kind']);
+  const certificateEnd = gauge(
+    'certificate_expires_seconds',
+    'When this node’s certificate ends, since 1970.',
+  );
+  const peers = gauge('peers', 'Identities remembered, those who asked lately.');
+  const peersRefused = counter('peers_refused', 'Connections and requests refused by policy.', ['why']);
+  const revoked = gauge('revoked', 'Entries of the policy that revoke.', ['by']);
+  const policyStale = gauge('policy_stale', '1 when the policy cannot be learned now.');
+  const enrolled = counter('enrolled', 'Machines enrolled here.');
+  const enrolRefused = counter('enrolment_refused', 'Enrolments refused, by error code.', ['code']);
+  const renewed = counter('certificates_renewed', 'Certificates renewed here for others.');
+  const auditLost = counter('audit_lost', 'Records of beacons that could not be written.');
   const residentMemory = gauge('resident_memory_bytes', 'Resident memory of the process.');
 
   function collect(now: NodeStatus): void {
@@ -47,7 +60,28 @@ export function newMetrics(status: () => NodeStatus): { contentType: string; tex
       outletUp.set({ outlet, kind }, state === 'ok' ? 1 : 0);
       outletBytes.inc({ outlet, kind }, bytes);
     }
+    if (now.fleet) collectFleet(now.fleet);
     residentMemory.set(process.memoryUsage.rss());
+  }
+
+  function collectFleet({
+    certificate,
+    peers: known,
+    policy,
+    enrolment,
+    renewals,
+    audit,
+  }: FleetStatus): void {
+    certificateEnd.set(Date.parse(certificate.notAfter) / 1_000);
+    peers.set(known.identities);
+    for (const [why, count] of Object.entries(known.refused)) peersRefused.inc({ why }, count);
+    revoked.set({ by: 'name' }, policy?.revokedNames ?? 0);
+    revoked.set({ by: 'serial' }, policy?.revokedSerials ?? 0);
+    policyStale.set(policy?.reason === undefined ? 0 : 1);
+    enrolled.inc(enrolment?.enrolled ?? 0);
+    for (const [code, count] of Object.entries(enrolment?.refused ?? {})) enrolRefused.inc({ code }, count);
+    renewed.inc(renewals?.renewed ?? 0);
+    auditLost.inc(audit?.lost ?? 0);
   }
 
   const [registry] = registers;

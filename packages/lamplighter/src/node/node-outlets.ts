@@ -46,6 +46,16 @@ export class NodeOutlets {
     await outlet?.stop(deadlineMs);
   }
 
+  /** Destroys the connections of those that listen for themselves (DESIGN 6.4, step 1). @returns how many there were */
+  cut(): number {
+    return [...this.#outlets.values()].reduce((total, outlet) => total + (outlet.cut?.() ?? 0), 0);
+  }
+
+  /** Those that listen for themselves use their certificate as it is now. @throws LamplighterError; the old ones stay in use */
+  async reloadTls(): Promise<void> {
+    for (const outlet of this.#outlets.values()) await outlet.reloadTls?.();
+  }
+
   /** Drains all; their last status stays. */
   async stopAll(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#outlets.values()].map((outlet) => outlet.stop(deadlineMs)));

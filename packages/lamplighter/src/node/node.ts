@@ -1,5 +1,5 @@
 import { Accumulator, LamplighterError } from '@lamplighter/core';
-import { loadTlsFiles, type TlsMaterial } from '../identity/tls-files.js';
+import { loadTlsFiles, type TlsMaterial, type TlsOptions } from '../identity/tls-files.js';
 import { type Environment, monotonicMs } from '../local/environment.js';
 import { CloneWatch } from '../local/clone-watch.js';
 import { type NativeDoors, systemNative } from '../local/native-doors.js';
@@ -9,7 +9,8 @@ import { raiseStartNumber } from '../local/start-number.js';
 import { openStream } from '../local/stream.js';
 import type { OutletContext } from '../outlets/outlet.js';
 import { basisToWords } from '../wire/basis.js';
-import { Listener } from '../wire/listener.js';
+import { fleetReasons } from '../wire/fleet-status.js';
+import { Listener, type ListenerOptions } from '../wire/listener.js';
 import { OutgoingConnections } from '../wire/outgoing.js';
 import { reasonOf } from '../wire/reason.js';
 import { SOFTWARE } from '../wire/software.js';
@@ -17,12 +18,14 @@ import { type NodeStatus, type Reason, STATUS_VERSION } from '../wire/status.js'
 import { type AdminServer, startAdmin } from './admin.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
+import { Fleet } from './fleet/fleet.js';
+import { eventBudget } from './event-budget.js';
 import type { Log } from './log.js';
 import { NodeSeed } from './node-seed.js';
 import { NodeOutlets } from './node-outlets.js';
 import { CLIENT_INPUT_NUMBER, NodeSources, RESUME_NUMBER } from './node-sources.js';
 import type { OutletFactory } from './outlet-kinds.js';
-import { judge, type Readiness, withOutlets } from './readiness.js';
+import { judge, outletReasons, type Readiness, withComplaints } from './readiness.js';
 import { seed } from './seeding.js';
 import { watchStates } from './watch.js';
 
@@ -55,6 +58,8 @@ export class Node {
   readonly #outgoing: OutgoingConnections;
   readonly #seed: NodeSeed;
   readonly #sources: NodeSources;
+  /** All that clients push in, whatever the outlet: one source, one budget. */
+  readonly #clientInput: ReturnType<typeof eventBudget>;
   readonly #startedAtNs: bigint;
   readonly #stopping = new AbortController();
   /** Fires after outlets had their time to drain. */
@@ -65,7 +70,8 @@ export class Node {
   #config: NodeConfig;
   #tls: TlsMaterial | undefined;
   #listener: Listener | undefined;
-  #listening: { host: string; port: number } | undefined;
+  #fleet: Fleet | undefined;
+  #bound: { host: string; port: number } | undefined;
   #admin: AdminServer | undefined;
   #startNumber: bigint | undefined;
   #watch: { cancel(): void } | undefined;
@@ -86,6 +92,9 @@ export class Node {
       schedule: config.schedule,
       monotonicMs: () => monotonicMs(environment),
     });
+    this.#clientInput = eventBudget(environment, (event) =>
+      this.#accumulator.add(CLIENT_INPUT_NUMBER, event),
+    );
     const process = options.process ?? systemProcess();
     this.#native = options.native ?? systemNative;
     this.#seed = new NodeSeed(new SeedKeeper(config.state, { environment, native: this.#native, process }), {
@@ -105,7 +114,8 @@ export class Node {
       process,
       native: this.#native,
       hear: (bytes) => this.#accumulator.add(RESUME_NUMBER, bytes),
-      cut: () => (this.#listener?.cut() ?? 0) + this.#outgoing.cut(),
+      cut: () =>
+        (this.#listener?.cut() ?? 0) + this.#outlets.cut() + (this.#fleet?.cut() ?? 0) + this.#outgoing.cut(),
       rotateSeed: () => this.#seed.renew(),
       fetchBeacons: () => {
         const deadline = AbortSignal.timeout(RESUME_DEADLINE_MS);
@@ -138,19 +148,19 @@ export class Node {
       this.#startNumber = await raiseStartNumber(environment, state);
       // Before the first TLS context is made.
       await this.#seed.open();
-      if (this.#tls && listen) {
-        this.#listener = new Listener(this.#tls, {
-          onError: (error: unknown) => log.error({ reason: reasonOf(error) }, 'a request failed'),
-          before: () => this.#clones.look(),
-        });
-      }
+      if (tls) this.#fleet = this.#newFleet(tls);
+      // Who is revoked is known before anybody is let in.
+      await this.#fleet?.start();
+      if (this.#tls && this.#fleet && listen)
+        this.#listener = new Listener(this.#tls, { ...this.#listening(), gate: this.#fleet.gate });
       this.#admin = await startAdmin(admin, () => this.status());
       const runners = sources.map((entry) => this.#sources.make(entry));
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
       for (const outlet of outlets.map((entry) => this.#outlets.make(entry)))
         await this.#outlets.start(outlet);
       for (const runner of runners) await this.#sources.start(runner);
-      if (listen) this.#listening = await this.#listener?.listen(listen);
+      if (listen) this.#bound = await this.#listener?.listen(listen);
+      if (this.#listener) await this.#fleet?.serve(this.#listener, { port: this.#beaconPort() });
       this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {
       await this.stop();
@@ -192,11 +202,12 @@ export class Node {
 
       for (const name of outlets.gone) await this.#outlets.stop(name, STOP_DEADLINE_MS);
       for (const name of sources.gone) await this.#sources.stop(name);
-      this.#tls = tls;
-      if (tls) this.#listener?.replaceTls(tls);
       this.#config = config;
+      if (tls) this.#useTls(tls);
       for (const runner of freshRunners) await this.#sources.start(runner);
       for (const outlet of freshOutlets) await this.#outlets.start(outlet);
+      // Last: a file that is not good must leave nothing half done.
+      await this.#outlets.reloadTls();
       this.#reloads += 1;
       this.#reloadError = undefined;
     } catch (error) {
@@ -220,7 +231,9 @@ export class Node {
     // Never the judgement of a moment ago: it would contradict the sources listed beside it.
     this.#readiness = undefined;
     const outlets = this.#outlets.status();
-    const { state, reasons, basis } = withOutlets(this.#judge(), outlets);
+    const fleet = this.#fleet?.status();
+    const complaints = [...outletReasons(outlets), ...(fleet ? fleetReasons(fleet) : [])];
+    const { state, reasons, basis } = withComplaints(this.#judge(), complaints);
     return {
       version: STATUS_VERSION,
       name: this.#config.name,
@@ -230,7 +243,7 @@ export class Node {
       reasons,
       uptimeMs: Number((environment.monotonicNs() - this.#startedAtNs) / 1_000_000n),
       basis: basisToWords(basis),
-      ...(this.#listening && { listen: this.#listening }),
+      ...(this.#bound && { listen: this.#bound }),
       generator: {
         schedule: this.#config.schedule,
         seeded: accumulator.seeded,
@@ -239,6 +252,7 @@ export class Node {
       },
       hedge: this.#seed.status(),
       ...(this.#clones.status && { resume: this.#clones.status }),
+      ...(fleet && { fleet }),
       sources: this.#sources.status(),
       outlets,
       configuration: {
@@ -268,10 +282,12 @@ export class Node {
     this.#cutting.abort();
     await Promise.all([
       this.#listener?.stop(Math.max(0, Number((lateNs - environment.monotonicNs()) / 1_000_000n))),
+      this.#fleet?.stop(STOP_DEADLINE_MS),
       this.#sources.stopAll(),
     ]);
     await this.#admin?.stop();
     await this.#seed.stop();
+    this.#clientInput.close();
     this.#accumulator.destroy();
   }
 
@@ -299,15 +315,66 @@ export class Node {
     }
   }
 
+  #newFleet(tls: TlsOptions): Fleet {
+    const { environment, log } = this.#options;
+    const { name, state, authority, quotas, audit } = this.#config;
+    return new Fleet(
+      { tls, state, authority, quotas, audit },
+      {
+        environment,
+        native: this.#native,
+        log,
+        origin: {
+          software: SOFTWARE,
+          node: name,
+          start: this.#needStartNumber(),
+          instanceId: environment.osRandom(16),
+        },
+        connect: (endpoint) => this.#outgoing.connect(endpoint),
+        tls: () => this.#needTls(),
+        onTls: (material) => {
+          this.#useTls(material);
+          this.#outlets
+            .reloadTls()
+            .catch((error: unknown) =>
+              log.warn({ reason: reasonOf(error) }, 'an outlet keeps its old certificate'),
+            );
+        },
+        listening: this.#listening(),
+      },
+    );
+  }
+
+  /** What every listener of this node is made with. */
+  #listening(): Pick<ListenerOptions, 'onError' | 'before'> {
+    return {
+      onError: (error: unknown) => this.#options.log.error({ reason: reasonOf(error) }, 'a request failed'),
+      before: () => this.#clones.look(),
+    };
+  }
+
+  /** New handshakes use it from now on, in both directions. */
+  #useTls(tls: TlsMaterial): void {
+    this.#tls = tls;
+    this.#listener?.replaceTls(tls);
+    this.#fleet?.replaceTls(tls);
+  }
+
+  /** Where machines that enrol here find beacons. */
+  #beaconPort(): number | undefined {
+    return this.#config.outlets.some(({ kind }) => kind === 'beacon') ? this.#bound?.port : undefined;
+  }
+
   #outletFactory(): OutletFactory {
     const { environment } = this.#options;
-    const number = this.#startNumber;
-    if (number === undefined) throw new TypeError('outlets are made after the start number is raised');
     return {
       environment,
       native: this.#native,
+      tls: () => this.#needTls(),
+      listening: this.#listening(),
       // One instance id an outlet: a reload that makes it anew begins another count.
-      start: { number, instanceId: environment.osRandom(16) },
+      start: { number: this.#needStartNumber(), instanceId: environment.osRandom(16) },
+      audit: this.#fleet?.audit,
       listener: () => {
         if (this.#listener === undefined) throw new LamplighterError('ERR_CONFIG', 'listen: missing');
         return this.#listener;
@@ -320,7 +387,7 @@ export class Node {
       stream: (label) => openStream(this.#clones.root, this.#options.environment, `${name}/${label}`),
       readiness: () => this.#judge(),
       ready: () => this.#seeded,
-      hear: (uncreditedBytes) => this.#accumulator.add(CLIENT_INPUT_NUMBER, uncreditedBytes),
+      hear: (uncreditedBytes) => this.#clientInput.hear(uncreditedBytes),
     };
   }
 
@@ -336,6 +403,11 @@ export class Node {
       this.#readiness = { atNs: nowNs, value };
     }
     return this.#readiness.value;
+  }
+
+  #needStartNumber(): bigint {
+    if (this.#startNumber === undefined) throw new TypeError('the start number is raised first');
+    return this.#startNumber;
   }
 
   #needTls(): TlsMaterial {

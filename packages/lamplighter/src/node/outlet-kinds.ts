@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import type { Environment } from '../local/environment.js';
 import type { NativeDoors } from '../local/native-doors.js';
-import { beaconOutlet } from '../outlets/beacon.js';
+import { beaconOutlet, type BeaconRecord } from '../outlets/beacon.js';
 import { egdOutlet, FOLDER_MODES } from '../outlets/egd/egd.js';
 import { feedOutlet } from '../outlets/feed.js';
 import { kernelOutlet } from '../outlets/kernel.js';
 import type { Outlet } from '../outlets/outlet.js';
-import type { Listener } from '../wire/listener.js';
-import { creditBits, entryName, filePath, ids, periodMs, refineBy } from '../config/fields.js';
+import { pollenOutlet } from '../outlets/pollen/pollen.js';
+import type { TlsMaterial } from '../identity/tls-files.js';
+import type { Listener, ListenerOptions } from '../wire/listener.js';
+import { creditBits, entryName, filePath, ids, periodMs, port, refineBy } from '../config/fields.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
 
 /** What an outlet may be given besides its own options. */
@@ -16,8 +18,14 @@ export interface OutletFactory {
   readonly native: NativeDoors;
   /** @throws LamplighterError ERR_CONFIG when the configuration has no `listen` */
   listener(): Listener;
+  /** @throws LamplighterError ERR_CONFIG when the configuration names no certificate */
+  readonly tls: () => TlsMaterial;
+  /** What every listener of this node is made with. */
+  readonly listening: Pick<ListenerOptions, 'onError' | 'before'>;
   /** What no two starts of any node share. */
   readonly start: { readonly number: bigint; readonly instanceId: Uint8Array };
+  /** Told of every beacon; undefined when nobody wants to know. */
+  readonly audit: ((record: BeaconRecord) => void) | undefined;
 }
 
 const name = (kind: string) => entryName.default(kind).describe('shown in status and metrics; unique');
@@ -63,10 +71,47 @@ const egd = z.strictObject({
     .default(2_097_152),
 });
 
+const host = z.string().min(1).max(255).default('0.0.0.0');
+
+const pollen = z
+  .strictObject({
+    kind: z.literal('pollen'),
+    name: name('pollen'),
+    http: z
+      .strictObject({ host, port: port.default(80) })
+      .optional()
+      .describe('in the clear: whoever is on the way reads the answers'),
+    https: z
+      .strictObject({
+        host,
+        port: port.default(443),
+        cert: filePath
+          .optional()
+          .describe('of any CA, followed by what leads to its root; the node’s own unless told'),
+        key: filePath.optional().describe('of `cert`, mode 0600; both or neither'),
+        clientCa: filePath.optional().describe('clients need a certificate of this CA, whoever they are'),
+      })
+      .refine(
+        ({ cert, key }) => (cert === undefined) === (key === undefined),
+        'cert and key: both or neither',
+      )
+      .optional()
+      .describe('TLS 1.3'),
+    perMinute: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(60)
+      .describe('requests of one IPv4 address or IPv6 /64, and so many at once; beyond, 429'),
+  })
+  .refine(({ http, https }) => http !== undefined || https !== undefined, 'http or https: at least one');
+
 /** The registry of outlets. A new one is a line here and a case below. */
-export const outletEntry = z.discriminatedUnion('kind', [feed, beacon, kernel, egd]);
+export const outletEntry = z.discriminatedUnion('kind', [feed, beacon, kernel, egd, pollen]);
 
 export type OutletEntry = z.output<typeof outletEntry>;
+
+export type PollenHttps = NonNullable<z.output<typeof pollen>['https']>;
 
 /** Makes the outlet an entry describes. */
 export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet {
@@ -75,13 +120,21 @@ export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet
     case 'feed':
       return feedOutlet({ ...entry, listener: factory.listener(), environment });
     case 'beacon':
-      return beaconOutlet({ ...entry, listener: factory.listener(), environment, start });
+      return beaconOutlet({
+        ...entry,
+        listener: factory.listener(),
+        environment,
+        start,
+        audit: factory.audit,
+      });
     case 'egd':
       return egdOutlet({
         ...entry,
         folderMode: FOLDER_MODES[entry.folderMode],
         environment,
       });
+    case 'pollen':
+      return pollenOutlet({ ...entry, environment, tls: factory.tls, listening: factory.listening });
     case 'kernel':
       return kernelOutlet({ ...entry, environment, native: factory.native });
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NO_BASIS } from '../wire/basis.js';
 import type { OutletStatus, SourceState, SourceStatus } from '../wire/status.js';
-import { judge, withOutlets } from './readiness.js';
+import { judge, outletReasons, withComplaints } from './readiness.js';
 
 const FAULT = { code: 'ERR_CAMERA_GONE', message: 'no connection' } as const;
 const WAITING = { code: 'ERR_NOT_SEEDED', message: 'the OS RNG has not answered' } as const;
@@ -62,12 +62,12 @@ describe('readiness', () => {
 
   it('is degraded by a failed outlet, but its output is no worse for it', () => {
     const heard = judge(true, undefined, [source('ok')], false);
-    expect(withOutlets(heard, [outlet('ok'), outlet('waiting')])).toEqual(heard);
-    expect(withOutlets(heard, [outlet('failed')])).toMatchObject({
+    expect(withComplaints(heard, outletReasons([outlet('ok'), outlet('waiting')]))).toEqual(heard);
+    expect(withComplaints(heard, outletReasons([outlet('failed')]))).toMatchObject({
       state: 'degraded',
       basis: { degraded: false },
       reasons: [{ code: 'ERR_KERNEL_WRITE', message: 'kernel: refused' }],
     });
-    expect(withOutlets(judge(false, WAITING, [], false), [outlet('failed')]).state).toBe('starting');
+    expect(withComplaints(judge(false, WAITING, [], false), outletReasons([outlet('failed')])).state).toBe('starting');
   });
 });

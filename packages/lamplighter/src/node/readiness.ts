@@ -37,12 +37,19 @@ export function judge(
   };
 }
 
-/** The same, with what its outlets have to complain of: that makes a node degraded, but its output no worse. */
-export function withOutlets(readiness: Readiness, outlets: readonly OutletStatus[]): Readiness {
-  const faults = outlets.filter(({ state }) => state === 'failed').flatMap((outlet) => named(outlet));
-  const reasons = [...readiness.reasons, ...faults];
+/** What a node's outlets have to complain of. */
+export function outletReasons(outlets: readonly OutletStatus[]): Reason[] {
+  return outlets.filter(({ state }) => state === 'failed').flatMap((outlet) => named(outlet));
+}
+
+/** The same, with complaints that make a node degraded, but its output no worse. */
+export function withComplaints(readiness: Readiness, complaints: readonly Reason[]): Readiness {
   const { state } = readiness;
-  return { ...readiness, reasons, state: state === 'ready' ? servingState(faults) : state };
+  return {
+    ...readiness,
+    reasons: [...readiness.reasons, ...complaints],
+    state: state === 'ready' ? servingState(complaints) : state,
+  };
 }
 
 const servingState = (faults: readonly Reason[]): NodeState => (faults.length === 0 ? 'ready' : 'degraded');

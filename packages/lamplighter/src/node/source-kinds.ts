@@ -13,6 +13,7 @@ import { hwrngSource } from '../sources/hwrng.js';
 import { jitterSource } from '../sources/jitter/jitter.js';
 import { mailboxSource } from '../sources/mailbox/mailbox.js';
 import { osSource } from '../sources/os.js';
+import { pollenSource } from '../sources/pollen.js';
 import { parseOrigin } from '../sources/process/origin.js';
 import { processSource } from '../sources/process/process.js';
 import {
@@ -29,6 +30,7 @@ import { timingSource } from '../sources/timing.js';
 import { tpmSource } from '../sources/tpm.js';
 import { whirlwindSource } from '../sources/whirlwind.js';
 import type { Upstream } from '../wire/client.js';
+import { parsePollenUrl } from '../wire/pollen-url.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
 import { entryName, filePath, httpsUrl, peer, periodMs, refineBy } from '../config/fields.js';
 
@@ -114,6 +116,20 @@ const beacon = entry('beacon', {
   periodMs: periodMs(1_000, 86_400_000).default(300_000),
 });
 
+const pollen = entry('pollen', {
+  url: z
+    .string()
+    .min(1)
+    .max(2048)
+    .superRefine((url, context) => refineBy(() => parsePollenUrl(url), context))
+    .describe('https://… or http://… of a pollen server'),
+  ca: filePath
+    .optional()
+    .describe('PEM with the CA of its certificate; the CAs that came with node unless told'),
+  periodMs: periodMs(1_000, 86_400_000).default(300_000),
+  deadlineMs: periodMs(100, 60_000).default(5_000).describe('for one answer'),
+});
+
 const processEntry = entry('process', {
   from: z
     .strictObject({
@@ -190,6 +206,7 @@ export const sourceEntry = z.discriminatedUnion('kind', [
   camera,
   feed,
   beacon,
+  pollen,
   egd,
   mailbox,
   processEntry,
@@ -228,6 +245,8 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
       return tpmSource(entry, environment);
     case 'camera':
       return cameraSource(withCalibration(entry), environment);
+    case 'pollen':
+      return pollenSource(entry, environment);
     case 'egd':
       return egdSource(entry, environment);
     case 'public':

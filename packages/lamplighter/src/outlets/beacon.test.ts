@@ -145,6 +145,38 @@ describe('beaconOutlet refuses', () => {
     expect(outlet.status().state).toBe('stopped');
   });
 
+  it('whoever has used up his beacons, before anything is made and only once the node is seeded', async () => {
+    const asked: unknown[] = [];
+    let left = 1;
+    await server.stop();
+    server = await loopback({
+      gate: {
+        open: () => {},
+        close: () => {},
+        admit: () => {},
+        spend: ({ name }, what, amount) => {
+          asked.push({ name, what, amount });
+          if (left < amount) {
+            throw new LamplighterError('ERR_QUOTA', 'no more beacons', { retryAfterMs: 2_500 });
+          }
+          left -= amount;
+        },
+      },
+    });
+    await begin();
+    await expect(post('machine', NONCE)).resolves.toMatchObject({ status: 503, code: 'ERR_NOT_SEEDED' });
+    await expect(post('machine', new Uint8Array(65))).resolves.toMatchObject({ status: 413 });
+    expect(asked).toEqual([]);
+    node.seed();
+    await expect(post('machine', NONCE)).resolves.toMatchObject({ status: 200 });
+    const refused = await post('machine', NONCE);
+    expect(refused).toMatchObject({ status: 429, code: 'ERR_QUOTA' });
+    expect(refused.headers['retry-after']).toBe('3');
+    expect(asked).toEqual(Array(2).fill({ name: 'asking', what: 'beacons', amount: 1 }));
+    expect(outlet.status().details).toEqual({ beacons: 1, refused: 3 });
+    expect(server.listener.refused.quota).toBe(1);
+  });
+
   it('a start that cannot be one', async () => {
     await begin();
     const { listener } = server;

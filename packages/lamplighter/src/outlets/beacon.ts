@@ -1,4 +1,5 @@
 import { LamplighterError, mix, wipe } from '@lamplighter/core';
+import type { PeerIdentity } from '../identity/roles.js';
 import type { Environment } from '../local/environment.js';
 import type { Stream } from '../local/stream.js';
 import { type Basis, basisToByte, basisToWords } from '../wire/basis.js';
@@ -30,13 +31,25 @@ export interface BeaconStart {
   readonly instanceId: Uint8Array;
 }
 
+/** One beacon handed over: to whom, when, and which. Not a byte of it, and no hash of one. */
+export interface BeaconRecord {
+  /** Nanoseconds since 1970, as this machine believes. */
+  readonly atNs: bigint;
+  /** Who it was, as the verified certificate says. */
+  readonly peer: Pick<PeerIdentity, 'role' | 'name' | 'serial'>;
+  /** The node's start number and the count of the outlet's beacons since then: together they name one beacon. */
+  readonly start: bigint;
+  readonly counter: bigint;
+  readonly basis: Basis;
+}
+
 /**
  * Answers `POST /v1/beacon`: 64 bytes for one caller and one nonce, once.
  *
  *     beacon = mix(beaconKey, "beacon", [certificate, nonce, start number ‖ instance id ‖ counter, 64 stream bytes])
  *
  * Source: DESIGN section 8. The key is 64 bytes of a second stream, replaced whenever the root was reseeded; never stored.
- * @param options - `listener`: where the route goes; `start`: see {@link BeaconStart}
+ * @param options - `listener`: where the route goes; `start`: see {@link BeaconStart}; `audit`: told of every beacon
  * @throws RangeError when the start number is not a u64 or the instance id not 16 bytes
  */
 export function beaconOutlet(options: {
@@ -44,6 +57,7 @@ export function beaconOutlet(options: {
   readonly listener: Listener;
   readonly environment: Environment;
   readonly start: BeaconStart;
+  readonly audit?: ((record: BeaconRecord) => void) | undefined;
 }): Outlet {
   return new BeaconOutlet(options);
 }
@@ -57,6 +71,7 @@ class BeaconOutlet implements Outlet {
   readonly #start = new Uint8Array(START_PART_LENGTH_BYTES);
   readonly #startView = new DataView(this.#start.buffer);
   #counter = 0n;
+  readonly #audit: ((record: BeaconRecord) => void) | undefined;
   #maker: Maker | undefined;
   #key: Uint8Array | undefined;
   #keyGeneration = Number.NaN;
@@ -67,7 +82,7 @@ class BeaconOutlet implements Outlet {
   #beacons = 0;
   #refused = 0;
 
-  constructor({ name, listener, environment, start }: Parameters<typeof beaconOutlet>[0]) {
+  constructor({ name, listener, environment, start, audit }: Parameters<typeof beaconOutlet>[0]) {
     if (BigInt.asUintN(64, start.number) !== start.number)
       throw new RangeError('the start number is not a u64');
     if (start.instanceId.length !== INSTANCE_ID_LENGTH_BYTES) {
@@ -76,6 +91,7 @@ class BeaconOutlet implements Outlet {
     this.name = name;
     this.#listener = listener;
     this.#environment = environment;
+    this.#audit = audit;
     this.#startView.setBigUint64(0, start.number);
     this.#start.set(start.instanceId, 8);
   }
@@ -129,9 +145,18 @@ class BeaconOutlet implements Outlet {
       if (nonce.length > MAX_NONCE_LENGTH_BYTES) {
         throw new LamplighterError('ERR_NONCE_LENGTH', `a nonce is at most ${MAX_NONCE_LENGTH_BYTES} bytes`);
       }
-      const headers = this.#headersFor(basisForAnswer(maker.context));
+      const basis = basisForAnswer(maker.context);
+      exchange.spend('beacons', 1);
+      const headers = this.#headersFor(basis);
       exchange.reply(200, headers, this.#make(maker, peer.fingerprint, nonce));
       this.#beacons += 1;
+      this.#audit?.({
+        atNs: this.#environment.realtimeNs(),
+        peer,
+        start: this.#startView.getBigUint64(0),
+        counter: this.#counter,
+        basis,
+      });
     } catch (error) {
       this.#refused += 1;
       throw error;

@@ -1,10 +1,11 @@
+import { LamplighterError } from '@lamplighter/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Role } from '../identity/roles.js';
 import { systemEnvironment } from '../local/environment.js';
 import type { Stream } from '../local/stream.js';
 import { NO_BASIS } from '../wire/basis.js';
 import { type Upstream, type UpstreamResponse, problemCodeOf, readBounded, request } from '../wire/client.js';
-import { FEED_PATH, FeedDecoder, type FeedFrame } from '../wire/feed.js';
+import { FEED_FRAME_LENGTH_BYTES, FEED_PATH, FeedDecoder, type FeedFrame } from '../wire/feed.js';
 import { type Loopback, gatedPair, loopback } from '../wire/loopback.fixture.js';
 import { type TestNode, testNode } from './context.fixture.js';
 import { feedOutlet } from './feed.js';
@@ -16,6 +17,8 @@ let node: TestNode;
 let outlet: Outlet;
 /** Reads of the outlet's stream: every one is a payload made. */
 let made: number;
+/** What a subscriber may still have, for tests of the quota. */
+let bytesLeft: number;
 
 function counted(stream: Stream): Stream {
   return {
@@ -31,7 +34,19 @@ function counted(stream: Stream): Stream {
 }
 
 beforeEach(async () => {
-  server = await loopback();
+  bytesLeft = Infinity;
+  server = await loopback({
+    gate: {
+      open: () => {},
+      close: () => {},
+      admit: () => {},
+      spend: (_peer, what, amount) => {
+        expect(what).toBe('feedBytes');
+        if (amount > bytesLeft) throw new LamplighterError('ERR_QUOTA', 'no more', { retryAfterMs: 60_000 });
+        bytesLeft -= amount;
+      },
+    },
+  });
   node = testNode();
   made = 0;
   outlet = feedOutlet({
@@ -190,6 +205,30 @@ describe('feedOutlet sends', () => {
     // The one that found the gate shut; one more if it was made before the gate fell.
     expect(made - before).toBeLessThanOrEqual(2);
     await vi.waitFor(() => expect(ends[0].destroyed).toBe(true));
+  });
+});
+
+describe('feedOutlet gives what a subscriber may have', () => {
+  it('and ends its stream properly between two frames when that is used up', async () => {
+    node.seed();
+    bytesLeft = 3 * FEED_FRAME_LENGTH_BYTES - 1;
+    const response = await ask(await server.upstream('relay'), '?interval=100');
+    const frames = await take(framesOf(response), 10);
+    expect(frames.map(({ sequence }) => sequence)).toEqual([1n, 2n]);
+    expect(response.body.complete).toBe(true);
+    expect(made).toBe(2);
+    await vi.waitFor(() => expect(outlet.status().details).toMatchObject({ subscribers: 0, dropped: 1 }));
+  });
+
+  it('and refuses with 429 who has nothing left, before anything is made', async () => {
+    node.seed();
+    bytesLeft = FEED_FRAME_LENGTH_BYTES - 1;
+    const { status, headers, body } = await ask(await server.upstream('relay'), '?interval=100');
+    expect(status).toBe(429);
+    expect(headers['retry-after']).toBe('60');
+    expect(problemCodeOf(await readBounded(body, 4_096))?.code).toBe('ERR_QUOTA');
+    expect(made).toBe(0);
+    expect(outlet.status().details).toMatchObject({ dropped: 0, refused: 1 });
   });
 });
 

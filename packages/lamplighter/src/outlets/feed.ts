@@ -3,6 +3,7 @@ import type { Environment } from '../local/environment.js';
 import type { Stream } from '../local/stream.js';
 import {
   FEED_CONTENT_TYPE,
+  FEED_FRAME_LENGTH_BYTES,
   FEED_PATH,
   FEED_PAYLOAD_LENGTH_BYTES,
   FEED_STALL_GRACE_MS,
@@ -22,7 +23,8 @@ const DEFAULT_MAX_SUBSCRIBERS = 256;
  * is sent.
  *
  * Source: DESIGN section 8. A subscriber that does not read is sent nothing more, so nothing is made ahead for it, and is
- * dropped after three intervals and a grace.
+ * dropped after three intervals and a grace. One that has used up its budget is told so when it asks, and between two frames
+ * finds its stream at an end.
  * @param options - `listener`: where the route goes; `maxSubscribers`: at once, 256 unless told; `stallGraceMs`: what
  *   three intervals are lengthened by before a subscriber that does not read is dropped
  */
@@ -117,7 +119,7 @@ class FeedOutlet implements Outlet {
     }
   }
 
-  /** @throws LamplighterError ERR_INTERVAL, ERR_STOPPED, ERR_NOT_SEEDED, ERR_TOO_MANY_CONNECTIONS */
+  /** @throws LamplighterError ERR_INTERVAL, ERR_STOPPED, ERR_NOT_SEEDED, ERR_TOO_MANY_CONNECTIONS, ERR_QUOTA */
   #admit(exchange: Exchange): { intervalMs: number; maker: Maker } {
     try {
       const intervalMs = parseFeedInterval(exchange.query.get('interval'));
@@ -129,6 +131,8 @@ class FeedOutlet implements Outlet {
       if (this.#subscribers.size >= this.#maxSubscribers) {
         throw new LamplighterError('ERR_TOO_MANY_CONNECTIONS', 'the feed has all the subscribers it takes');
       }
+      // The first frame; each later one before it is made.
+      exchange.spend('feedBytes', FEED_FRAME_LENGTH_BYTES);
       return { intervalMs, maker };
     } catch (error) {
       this.#refused += 1;
@@ -143,6 +147,7 @@ class FeedOutlet implements Outlet {
     const stallMs = feedStallMs(intervalMs, this.#stallGraceMs);
     try {
       for (let sequence = 1n; !over.aborted; sequence += 1n) {
+        if (sequence > 1n && !this.#mayHaveMore(exchange)) break;
         const frame = frameOf(maker, sequence, this.#environment.realtimeNs());
         this.#frames += 1;
         await this.#send(response, frame, stallMs);
@@ -157,6 +162,18 @@ class FeedOutlet implements Outlet {
       }
     }
     response.end();
+  }
+
+  /** Takes the next frame's bytes from the subscriber's budget. */
+  #mayHaveMore(exchange: Exchange): boolean {
+    try {
+      exchange.spend('feedBytes', FEED_FRAME_LENGTH_BYTES);
+      return true;
+    } catch (error) {
+      if (!(error instanceof LamplighterError) || error.code !== 'ERR_QUOTA') throw error;
+      this.#dropped += 1;
+      return false;
+    }
   }
 
   #send(response: ResponseStream, frame: Uint8Array, stallMs: number): Promise<void> {

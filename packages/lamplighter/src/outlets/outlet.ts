@@ -36,6 +36,15 @@ export interface Outlet {
 
   status(): OutletReport;
 
+  /** Of an outlet that listens for itself: destroys its connections without another byte. @returns how many there were */
+  cut?(): number;
+
+  /**
+   * Of an outlet that listens for itself: its certificate as it is now, for handshakes from now on.
+   * @throws LamplighterError; the old one stays in use
+   */
+  reloadTls?(): Promise<void>;
+
   /**
    * Finishes what is owed and releases everything. Idempotent.
    * @param deadlineMs - monotonic milliseconds from now after which whatever is left is cut

@@ -38,6 +38,41 @@ describe('a request', () => {
     expect(Buffer.from(await readBounded(body, 5)).toString()).toBe('hello');
   });
 
+  it('makes its body once the server is verified, of what the connection tells', async () => {
+    const { port } = await serverWith({ role: 'relay' }, {}, (asked, response) => {
+      const exporter = (asked.socket as tls.TLSSocket).exportKeyingMaterial(
+        16,
+        'EXPORTER-test',
+        Buffer.alloc(0),
+      );
+      asked.on('data', (bytes: Buffer) => response.end(String(exporter.equals(bytes))));
+    });
+    const body = (socket: tls.TLSSocket): Uint8Array =>
+      socket.exportKeyingMaterial(16, 'EXPORTER-test', Buffer.alloc(0));
+    expect(await textFrom(upstreamAt(port), { method: 'POST', body })).toBe('true');
+    const failing = (): Uint8Array => {
+      throw Object.assign(new Error('gone'), { code: 'ERR_TLS_INVALID_STATE' });
+    };
+    await expect(textFrom(upstreamAt(port), { method: 'POST', body: failing })).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_UNREACHABLE',
+    });
+    const upstream = upstreamAt(port);
+    const agent = new UpstreamAgent(upstream);
+    await expect(request(upstream, { ...ask, body, agent })).rejects.toThrow(TypeError);
+    agent.destroy();
+  });
+
+  it('needs no certificate of ours where none is asked for, and is refused where one is', async () => {
+    const nobody = { tls: { ca: Buffer.from(authority.pem) } };
+    const open_ = await serverWith({ role: 'relay' }, { requestCert: false });
+    expect(await textFrom(upstreamAt(open_.port, nobody))).toBe('hello');
+    const mutual = await serverWith({ role: 'relay' }, { rejectUnauthorized: true });
+    await expect(textFrom(upstreamAt(mutual.port, nobody))).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_REFUSED_US',
+    });
+    expect(mutual.requests()).toBe(0);
+  });
+
   it('sends method, path, headers and body, on a connection of its own', async () => {
     const ports = new Set<number | undefined>();
     const { port } = await serverWith({ role: 'relay' }, {}, (asked, response) => {

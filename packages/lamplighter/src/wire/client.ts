@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { LamplighterError } from '@lamplighter/core';
 import type { PeerIdentity } from '../identity/roles.js';
 import { addressOf, connectUpstream, serverOf, type Upstream } from './upstream.js';
@@ -14,7 +15,8 @@ export interface UpstreamRequest {
   /** Begins with a slash; the query belongs to it. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array;
+  /** As a function: made once the server is verified, for what depends on the connection; not with `agent`. */
+  readonly body?: Uint8Array | ((socket: TLSSocket) => Uint8Array);
   /** Milliseconds until the response's headers must be here: connection and handshake included. */
   readonly deadlineMs: number;
   /** Gives up at once, also while the body is read. */
@@ -87,6 +89,8 @@ export async function request(upstream: Upstream, options: UpstreamRequest): Pro
   if (!options.path.startsWith('/')) throw new TypeError('a path begins with a slash');
   if (agent !== undefined && agent.upstream !== upstream)
     throw new TypeError('the agent is of another upstream');
+  if (agent !== undefined && typeof options.body === 'function')
+    throw new TypeError('a body made for a connection needs one of its own');
   const cut = new AbortController();
   const timer = setTimeout(() => cut.abort(late(deadlineMs, where)), deadlineMs);
   const abandon = (): void => cut.abort(abandoned(signal, where));
@@ -110,11 +114,20 @@ export async function request(upstream: Upstream, options: UpstreamRequest): Pro
 function ask(
   upstream: Upstream,
   { method, path, headers, body, agent }: UpstreamRequest,
-  socket: Duplex | undefined,
+  socket: TLSSocket | undefined,
   signal: AbortSignal,
 ): Promise<UpstreamResponse> {
   const { host, port, where } = addressOf(upstream.url);
   return new Promise((resolve, reject) => {
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = typeof body === 'function' ? socket && body(socket) : body;
+    } catch (error) {
+      // The server hung up between its handshake and this.
+      socket?.destroy();
+      reject(upstreamError(error, where, 'answer'));
+      return;
+    }
     const asked = https.request({
       method,
       path,
@@ -151,7 +164,7 @@ function ask(
         body: response,
       });
     });
-    asked.end(body);
+    asked.end(bytes);
   });
 }
 

@@ -1,7 +1,10 @@
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { LamplighterError } from '@lamplighter/core';
 import { identityOfCertificate, type PeerIdentity } from '../identity/roles.js';
-import type { HttpExchange } from './exchange.js';
+import type { HttpExchange, Party } from './exchange.js';
+import type { Gate, Spending } from './gate.js';
+import type { Access } from './listener-access.js';
 
 /** How long each stage of a connection may take. */
 export interface ConnectionTimeouts {
@@ -18,42 +21,82 @@ export type Overdue = 'headersTimeout' | 'requestTimeout' | 'writeTimeout' | 'ex
  *
  * node:http's own header and request timeouts run only in a server that listens; ours serves any Duplex, so they live here.
  */
-export class Connection {
-  readonly socket: TLSSocket;
+export class Connection implements Party {
+  readonly socket: Socket;
   readonly exchanges = new Set<HttpExchange>();
+  /** Where the client is; undefined for other carriers than TCP. */
+  readonly remoteAddress: string | undefined;
   /** Serves no further request: the listener stops, or this peer was let in by a CA that is no longer ours. */
   retired = false;
-  /** Made when all connections were taken: it is told so and closed. Those already there are not disturbed. */
-  readonly excess: boolean;
-  readonly #peer: PeerIdentity | LamplighterError;
+  /** What its first request is answered with; it closes after that. */
+  refusal: unknown;
+  /** Undefined where nobody is known. */
+  readonly #peer: PeerIdentity | LamplighterError | undefined;
   readonly #expiresMs: number;
+  #gate: Gate | undefined;
   #headersSinceMs: number | undefined = performance.now();
   #idleBytesRead = 0;
 
-  constructor(socket: TLSSocket, excess: boolean) {
+  constructor(socket: Socket, access: Access) {
     this.socket = socket;
-    this.excess = excess;
-    if (!socket.authorized) {
-      this.#expiresMs = Infinity;
-      this.#peer = new LamplighterError('ERR_NO_CERTIFICATE', 'a certificate of the private CA is needed');
-      return;
-    }
-    // Not getPeerX509Certificate: it copies the whole chain, which takes 100 µs on Node 20; this takes 20.
-    const certificate = socket.getPeerCertificate();
-    const { subjectaltname: subjectAltName, fingerprint256, serialNumber, valid_to: validTo } = certificate;
-    this.#expiresMs = Date.parse(validTo);
+    // Asked now: it cannot be told any more once the client is gone.
+    this.remoteAddress = socket.remoteAddress;
+    const { peer, expiresMs } = socket instanceof TLSSocket ? holderOf(socket, access) : NOBODY;
+    this.#peer = peer;
+    this.#expiresMs = expiresMs;
+  }
+
+  /**
+   * Who is there; undefined on a listener that knows nobody.
+   * @throws LamplighterError ERR_NO_CERTIFICATE or ERR_CERTIFICATE_IDENTITY when it has to be known and is not
+   */
+  get identity(): PeerIdentity | undefined {
+    if (this.#peer instanceof LamplighterError) throw this.#peer;
+    return this.#peer;
+  }
+
+  /** @throws TypeError on a listener that knows nobody; see {@link Connection.identity} */
+  get peer(): PeerIdentity {
+    const { identity } = this;
+    if (identity === undefined) throw new TypeError('this listener knows nobody');
+    return identity;
+  }
+
+  /** Asks a gate to let the peer in; what it refuses with becomes the {@link Connection.refusal}. */
+  enter(gate: Gate): void {
+    if (this.#peer === undefined || this.#peer instanceof LamplighterError) return;
     try {
-      this.#peer = identityOfCertificate({ subjectAltName, fingerprint256, serialNumber });
+      gate.open(this.#peer);
+      this.#gate = gate;
     } catch (error) {
-      if (!(error instanceof LamplighterError)) throw error;
-      this.#peer = error;
+      this.refusal = error;
     }
   }
 
-  /** @throws LamplighterError ERR_NO_CERTIFICATE or ERR_CERTIFICATE_IDENTITY when nobody known is there */
-  get peer(): PeerIdentity {
-    if (this.#peer instanceof LamplighterError) throw this.#peer;
-    return this.#peer;
+  /** Tells the gate that the connection is gone. */
+  left(): void {
+    if (this.#gate !== undefined) this.#gate.close(this.peer);
+    this.#gate = undefined;
+  }
+
+  /** Before a request is looked at. @throws LamplighterError what the gate says */
+  admit(): void {
+    this.#gate?.admit(this.peer);
+  }
+
+  spend(what: Spending, amount: number): void {
+    this.#gate?.spend(this.peer, what, amount);
+  }
+
+  exportKeyingMaterial(lengthBytes: number, label: string): Uint8Array {
+    if (!(this.socket instanceof TLSSocket)) throw new TypeError('this connection has no TLS');
+    // In TLS 1.3 no context value and an empty one are the same.
+    return this.socket.exportKeyingMaterial(lengthBytes, label, Buffer.alloc(0));
+  }
+
+  /** Whether a known peer is there of whom this is said. */
+  isOf(which: (peer: PeerIdentity) => boolean): boolean {
+    return this.#peer !== undefined && !(this.#peer instanceof LamplighterError) && which(this.#peer);
   }
 
   /** A request's headers are here. */
@@ -102,5 +145,33 @@ export class Connection {
     }
     const waitedMs = nowMs - (this.#headersSinceMs ?? nowMs);
     return waitedMs > timeouts.headersTimeoutMs ? 'headersTimeout' : undefined;
+  }
+}
+
+/** Who is there, and until when. */
+interface Holder {
+  readonly peer: PeerIdentity | LamplighterError | undefined;
+  /** Milliseconds since 1970. */
+  readonly expiresMs: number;
+}
+
+const NOBODY: Holder = { peer: undefined, expiresMs: Infinity };
+
+function holderOf(socket: TLSSocket, access: Access): Holder {
+  if (access === 'mutual' && !socket.authorized) {
+    const error = new LamplighterError('ERR_NO_CERTIFICATE', 'a certificate of the private CA is needed');
+    return { ...NOBODY, peer: error };
+  }
+  if (!socket.authorized) return NOBODY;
+  // Not getPeerX509Certificate: it copies the whole chain, which takes 100 µs on Node 20; this takes 20.
+  const certificate = socket.getPeerCertificate();
+  const { subjectaltname: subjectAltName, fingerprint256, serialNumber, valid_to: validTo } = certificate;
+  const expiresMs = Date.parse(validTo);
+  if (access !== 'mutual') return { ...NOBODY, expiresMs };
+  try {
+    return { expiresMs, peer: identityOfCertificate({ subjectAltName, fingerprint256, serialNumber }) };
+  } catch (error) {
+    if (error instanceof LamplighterError) return { expiresMs, peer: error };
+    throw error;
   }
 }

@@ -1,55 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { LamplighterError } from '@lamplighter/core';
-import type { PeerIdentity, Role } from '../identity/roles.js';
+import type { PeerIdentity } from '../identity/roles.js';
+import type { Spending } from './gate.js';
 import { problemOf } from './problem.js';
-
-/** One request, verified and allowed by its route, and the way to answer it. */
-export interface Exchange {
-  readonly peer: PeerIdentity;
-  readonly query: URLSearchParams;
-  readonly headers: IncomingHttpHeaders;
-  /** The whole body, at most the route's `maxBodyBytes`. */
-  readonly body: Uint8Array;
-  /** Aborted when the client is gone or the listener cuts the exchange; the reason is a LamplighterError. */
-  readonly signal: AbortSignal;
-  /**
-   * Answers once, whole; does nothing when the client is gone.
-   * @param headers - lower-case names; content-length and cache-control are added
-   * @throws TypeError when there is an answer already
-   */
-  reply(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): void;
-  /**
-   * Begins an endless answer: status 200, headers flushed at once.
-   * @throws TypeError when there is an answer already
-   */
-  stream(headers: Readonly<Record<string, string>>): ResponseStream;
-}
-
-/** An endless answer. It outlives `handle` and lasts until `end()` or until the exchange's signal is aborted. */
-export interface ResponseStream {
-  /**
-   * Resolves when the socket took the bytes, which may then be wiped; rejects with ERR_STOPPED when the client is gone.
-   * One write at a time is how a slow reader holds its writer back.
-   */
-  write(bytes: Uint8Array): Promise<void>;
-  end(): void;
-}
-
-/** One method at one path. */
-export interface Route {
-  readonly method: 'GET' | 'POST';
-  /** Matched exactly, without the query. */
-  readonly path: string;
-  /** Who may ask; everybody else gets 403 ERR_ROLE. */
-  readonly roles: readonly Role[];
-  /** A longer body is 413 ERR_BODY_TOO_LARGE. */
-  readonly maxBodyBytes: number;
-  /**
-   * Answers one request; it must have called `reply` or `stream` when it resolves. A LamplighterError becomes its
-   * problem response, anything else 500 ERR_INTERNAL.
-   */
-  handle(exchange: Exchange): Promise<void>;
-}
+import { type Exchange, type ResponseStream, pathOf } from './route.js';
 
 /** What of a request's body is still swallowed after it was refused, so that the client can read why. */
 const LINGER_BYTES = 65_536;
@@ -65,12 +19,10 @@ export interface Waiting {
 }
 
 /** The connection an exchange is on, as far as it needs to know it. */
-export interface Party {
-  /** @throws LamplighterError when nobody known is there; routes are never called then */
-  readonly peer: PeerIdentity;
+export type Party = Pick<Exchange, 'peer' | 'remoteAddress' | 'spend' | 'exportKeyingMaterial'> & {
   /** Serves no further request. */
   readonly retired: boolean;
-}
+};
 
 /** An {@link Exchange} over node:http, from the parsed headers to the last byte of the answer. */
 export class HttpExchange implements Exchange {
@@ -100,6 +52,22 @@ export class HttpExchange implements Exchange {
 
   get peer(): PeerIdentity {
     return this.#party.peer;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#party.remoteAddress;
+  }
+
+  get method(): string {
+    return this.#request.method ?? '';
+  }
+
+  get path(): string {
+    return pathOf(this.#request.url);
+  }
+
+  get target(): string {
+    return this.#request.url ?? '';
   }
 
   get query(): URLSearchParams {
@@ -191,6 +159,14 @@ export class HttpExchange implements Exchange {
         this.#wait('write');
       },
     };
+  }
+
+  spend(what: Spending, amount: number): void {
+    this.#party.spend(what, amount);
+  }
+
+  exportKeyingMaterial(lengthBytes: number, label: string): Uint8Array {
+    return this.#party.exportKeyingMaterial(lengthBytes, label);
   }
 
   /** Answers with what went wrong; when an answer has begun already it can only be broken off. */

@@ -144,8 +144,8 @@ describe('a handshake', () => {
     expect(listener.refused.handshakeTimeout + listener.refused.handshake).toBe(3);
   });
 
-  it('makes the oldest unfinished one go when there are too many', async () => {
-    const { port, listener } = await serve({ maxHandshakes: 2 });
+  it('makes the oldest silent one go when there are too many', async () => {
+    const { port, listener } = await serve({ maxSilent: 2 });
     const [first, second, third] = await Promise.all(
       [0, 1, 2].map(async (delay) => {
         void delay;

@@ -1,7 +1,8 @@
+import type { HandshakeLimits } from './handshakes.js';
+import type { PressureLimits } from './pressure.js';
+
 /** Every bound of a listener. */
-export interface ListenerLimits {
-  /** From the connection to the end of the TLS handshake. */
-  readonly handshakeTimeoutMs: number;
+export interface ListenerLimits extends HandshakeLimits, PressureLimits {
   /** From the handshake, or the first byte of a later request, to the end of its headers. */
   readonly headersTimeoutMs: number;
   /** From the headers to the end of the body. */
@@ -13,20 +14,24 @@ export interface ListenerLimits {
   readonly maxHeaderBytes: number;
   /** Connections that have done their handshake; those beyond are told 503 and closed. */
   readonly maxConnections: number;
-  /** TCP connections still in their handshake; beyond, the oldest goes, so that silent ones shut nobody out. */
-  readonly maxHandshakes: number;
 }
 
 /** Implementation constants: the default of every bound. */
 export const LISTENER_LIMITS: ListenerLimits = {
   handshakeTimeoutMs: 5_000,
+  handshakePatienceMs: 1_000,
+  // At a millisecond each; whoever is a tenth of a second away still finds a place.
+  maxHandshakes: 128,
+  maxWaiting: 256,
+  maxSilent: 1_024,
   headersTimeoutMs: 5_000,
   requestTimeoutMs: 10_000,
   writeTimeoutMs: 30_000,
   idleTimeoutMs: 65_000,
   maxHeaderBytes: 8_192,
+  maxLagMs: 200,
+  maxQueued: 64,
   maxConnections: 1_024,
-  maxHandshakes: 64,
 };
 
 /** Everything a listener counts instead of serving it. */
@@ -44,6 +49,9 @@ export const REFUSED_REASONS = [
   'pipelined',
   'identity',
   'role',
+  'revoked',
+  'quota',
+  'overloaded',
   'expired',
 ] as const;
 

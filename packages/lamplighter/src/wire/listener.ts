@@ -1,33 +1,34 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { LamplighterError } from '@lamplighter/core';
-import type { TlsMaterial } from '../identity/tls-files.js';
+import type { PeerIdentity } from '../identity/roles.js';
 import { Connection } from './connection.js';
 import { cutDuplex } from './cut.js';
-import { HttpExchange, type Route } from './exchange.js';
-import {
-  LISTENER_LIMITS,
-  REFUSED_REASONS,
-  type ListenerLimits,
-  type RefusedReason,
-} from './listener-limits.js';
-import { listenError } from './listen-error.js';
-import { problemOf, rawProblem } from './problem.js';
+import type { Gate } from './gate.js';
+import { Handshakes } from './handshakes.js';
+import { type Access, type ListenerMaterial, httpServer, serverContext, trusted } from './listener-access.js';
+import { LISTENER_LIMITS, type ListenerLimits, type RefusedReason } from './listener-limits.js';
+import { Refusals, failedHandshake } from './refusals.js';
+import { Requests } from './requests.js';
+import type { Route } from './route.js';
 import { Router } from './router.js';
-import { contextOptions } from './tls-context.js';
+import { listenTcp } from './tcp-listen.js';
 
-export type { Exchange, ResponseStream, Route } from './exchange.js';
+export type { Exchange, ResponseStream, Route } from './route.js';
+export type { Access, ListenerMaterial } from './listener-access.js';
 export type { ListenerLimits, RefusedReason } from './listener-limits.js';
 
 /** Connections beyond `maxConnections` that are still told why, before they are simply dropped. */
 const EXCESS_CONNECTIONS = 64;
-/** Requests a client may send ahead of the answers. Ours send none. */
-const MAX_PIPELINED = 8;
 
 export interface ListenerOptions extends Partial<ListenerLimits> {
+  /** Who gets through to the routes; `mutual` unless told. */
+  readonly access?: Access;
+  /** Asked about every connection and request of a mutual listener; without it every known peer may do everything. */
+  readonly gate?: Gate;
   /** Hears what a route threw that is no answer to the peer: a fault of our own. */
   readonly onError?: (error: unknown, route: Route | undefined) => void;
   /** Called before every request is looked at; it may cut the connection. */
@@ -35,53 +36,58 @@ export interface ListenerOptions extends Partial<ListenerLimits> {
 }
 
 /**
- * Mutual TLS 1.3 and HTTP/1.1 over TCP or any other Duplex; outlets register their routes on it.
+ * TLS 1.3 and HTTP/1.1 over TCP or any other Duplex; outlets register their routes on it.
  *
- * Source: DESIGN section 8. Every client needs a certificate of the private CA; who it is is read from the certificate,
- * and its role is checked on every request. No session is ever resumed. Everything a client can make long has a bound.
+ * Source: DESIGN section 8. Unless told otherwise every client needs a certificate of the private CA; who it is is read
+ * from the certificate, and its role is checked on every request. No session is ever resumed. Everything a client can make
+ * long has a bound, whatever the access.
  */
 export class Listener {
+  readonly #access: Access;
+  readonly #gate: Gate | undefined;
   readonly #limits: ListenerLimits;
-  readonly #onError: (error: unknown, route: Route | undefined) => void;
-  readonly #before: () => void;
-  readonly #https: https.Server;
+  readonly #http: Server;
   readonly #servers = new Set<net.Server>();
-  readonly #router = new Router();
+  readonly #router: Router;
   readonly #connections = new Map<Duplex, Connection>();
   /** Everything accepted and not yet closed. */
   readonly #raw = new Set<Duplex>();
-  /** TCP sockets in their handshake by both ends' addresses, the oldest first. */
-  readonly #handshakes = new Map<string, net.Socket>();
-  readonly #refused = new Map<RefusedReason, number>(REFUSED_REASONS.map((reason) => [reason, 0]));
-  #ca: Buffer;
+  readonly #handshakes: Handshakes;
+  readonly #refusals = new Refusals();
+  /** Connections that are served, and those that are told that they are too many. */
+  readonly #maxTold: number;
+  #ca: Buffer | undefined;
   #sweep: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
   #lastConnectionGone: (() => void) | undefined;
 
-  /** @throws Error from OpenSSL when the material is unusable; `loadTlsFiles` has checked it */
-  constructor(tls: TlsMaterial, options: ListenerOptions = {}) {
-    const { onError, before, ...limits } = options;
+  /**
+   * @param tls - undefined for access `plain`, and only there
+   * @throws TypeError when material and gate are not what the access needs
+   * @throws Error from OpenSSL when the material is unusable; `loadTlsFiles` has checked it
+   */
+  constructor(tls: ListenerMaterial | undefined, options: ListenerOptions = {}) {
+    const { onError = () => {}, before = () => {}, access = 'mutual', gate, ...limits } = options;
+    const hooks = { onError, before };
+    if (gate !== undefined && access !== 'mutual') throw new TypeError('a gate knows peers by certificate');
+    this.#access = access;
+    this.#gate = gate;
     this.#limits = { ...LISTENER_LIMITS, ...limits };
-    this.#onError = onError ?? (() => {});
-    this.#before = before ?? (() => {});
-    this.#ca = tls.ca;
-    this.#https = https.createServer({
-      ...contextOptions(tls),
-      requestCert: true,
-      rejectUnauthorized: true,
-      ALPNProtocols: ['http/1.1'],
-      handshakeTimeout: this.#limits.handshakeTimeoutMs,
-      keepAliveTimeout: this.#limits.idleTimeoutMs,
-      maxHeaderSize: this.#limits.maxHeaderBytes,
-      // We answer a missing Host ourselves: node's own answer carries no Cache-Control.
-      requireHostHeader: false,
+    this.#maxTold = this.#limits.maxConnections + EXCESS_CONNECTIONS;
+    this.#ca = tls && trusted(access, tls);
+    this.#router = new Router(access === 'mutual');
+    this.#http = httpServer(access, tls, this.#limits);
+    this.#handshakes = new Handshakes(this.#limits, {
+      begin: (socket) => void this.#http.emit('connection', socket),
+      refuse: (reason) => this.#refusals.add(reason),
+      hasRoom: () => this.#connections.size + this.#handshakes.begun < this.#maxTold,
     });
-    this.#https.on('tlsClientError', (error, socket) => this.#handshakeFailed(error, socket));
-    this.#https.prependListener('secureConnection', (socket) => this.#secured(socket));
-    this.#https.on('clientError', (error, socket) => this.#notHttp(error, socket));
-    this.#https.on('request', (request, response) => void this.#serve(request, response, false));
-    this.#https.on('checkContinue', (request, response) => void this.#serve(request, response, false));
-    this.#https.on('checkExpectation', (request, response) => void this.#serve(request, response, true));
+    this.#http.on('tlsClientError', (error: Error, socket: TLSSocket) =>
+      this.#refusals.add(failedHandshake(error, socket)),
+    );
+    const opened = access === 'plain' ? 'connection' : 'secureConnection';
+    this.#http.prependListener(opened, (socket: net.Socket) => this.#opened(socket));
+    new Requests(this.#connections, this.#router, this.#refusals, hooks, this.#limits).serve(this.#http);
   }
 
   /** Connections whose handshake is done. */
@@ -91,7 +97,7 @@ export class Listener {
 
   /** How often what was refused since the start. */
   get refused(): Readonly<Record<RefusedReason, number>> {
-    return Object.fromEntries(this.#refused) as Record<RefusedReason, number>;
+    return this.#refusals.counts();
   }
 
   /**
@@ -111,38 +117,34 @@ export class Listener {
    */
   async listen(address: { host: string; port: number }): Promise<{ host: string; port: number }> {
     if (this.#stopped !== undefined) throw new LamplighterError('ERR_STOPPED', 'the listener was stopped');
-    const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 });
-    server.on('connection', (socket) => this.accept(socket));
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(error, address)));
-      server.listen(address, resolve);
-    });
+    const { server, bound } = await listenTcp(
+      address,
+      (socket) => this.accept(socket),
+      () => this.#refusals.add('tooManyConnections'),
+    );
     if (this.#stopped !== undefined) {
       server.close();
       throw new LamplighterError('ERR_STOPPED', 'the listener was stopped');
     }
-    // Out of file descriptors, most likely: the system has dropped one connection, the rest carries on.
-    server.on('error', () => this.#refuse('tooManyConnections'));
     this.#servers.add(server);
-    const bound = server.address();
-    return bound !== null && typeof bound === 'object' ? { host: bound.address, port: bound.port } : address;
+    return bound;
   }
 
-  /** Serves TLS and HTTP/1.1 over a connection that came some other way. It is destroyed when the exchange is over. */
+  /**
+   * Serves TLS and HTTP/1.1 over a connection that came some other way. It is destroyed when the exchange is over.
+   * @throws TypeError without TLS when it is not TCP
+   */
   accept(duplex: Duplex): void {
+    if (this.#access === 'plain' && !(duplex instanceof net.Socket)) throw new TypeError('plain is over TCP');
     duplex.on('error', () => {});
     if (this.#stopped !== undefined) {
       duplex.destroy();
       return;
     }
     this.#raw.add(duplex);
-    const key = duplex instanceof net.Socket ? addresses(duplex) : undefined;
-    if (duplex instanceof net.Socket && key !== undefined) this.#beginHandshake(key, duplex);
-    duplex.on('close', () => {
-      this.#raw.delete(duplex);
-      if (key !== undefined && this.#handshakes.get(key) === duplex) this.#handshakes.delete(key);
-    });
-    this.#https.emit('connection', duplex);
+    duplex.on('close', () => this.#raw.delete(duplex));
+    if (duplex instanceof net.Socket && this.#access !== 'plain') this.#handshakes.offer(duplex);
+    else this.#http.emit('connection', duplex);
   }
 
   /**
@@ -151,13 +153,31 @@ export class Listener {
    * what may no longer be trusted: endless answers and idle connections end now, short answers finish and close.
    * @throws Error from OpenSSL when the material is unusable; the old one stays in use
    */
-  replaceTls(tls: TlsMaterial): void {
-    this.#https.setSecureContext(contextOptions(tls));
-    if (this.#ca.equals(tls.ca)) return;
-    this.#ca = tls.ca;
+  replaceTls(tls: ListenerMaterial): void {
+    const context = serverContext(this.#access, tls);
+    if (this.#http instanceof https.Server) this.#http.setSecureContext(context);
+    const ca = trusted(this.#access, tls);
+    if (ca === this.#ca || (ca !== undefined && this.#ca?.equals(ca) === true)) return;
+    this.#ca = ca;
     const reason = new LamplighterError('ERR_STOPPED', 'the CA was replaced: connect again');
     for (const connection of this.#connections.values()) connection.retire(reason);
-    for (const socket of this.#handshakes.values()) socket.destroy();
+    this.#handshakes.destroy();
+  }
+
+  /**
+   * Destroys the connections of some peers at once, open streams too, without another byte. A handshake under way is the
+   * gate's affair: it ends with {@link Gate.open}.
+   * @param reason - what the routes that serve them are told
+   * @returns how many there were
+   */
+  destroyPeers(which: (peer: PeerIdentity) => boolean, reason: LamplighterError): number {
+    const theirs = [...this.#connections.values()].filter((connection) => connection.isOf(which));
+    for (const connection of theirs) {
+      // The socket first: what ends an open stream then finds nothing left to write to.
+      connection.socket.destroy();
+      connection.destroy(reason);
+    }
+    return theirs.length;
   }
 
   /**
@@ -193,7 +213,7 @@ export class Listener {
     const closed = [...this.#servers].map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
-    for (const socket of this.#handshakes.values()) socket.destroy();
+    this.#handshakes.destroy();
     for (const connection of this.#connections.values()) connection.retire(reason);
     const deadline = setTimeout(() => {
       for (const connection of this.#connections.values()) connection.destroy(reason);
@@ -209,39 +229,24 @@ export class Listener {
     await Promise.all(closed);
   }
 
-  #beginHandshake(key: string, socket: net.Socket): void {
-    const [oldest] = this.#handshakes;
-    if (oldest !== undefined && this.#handshakes.size >= this.#limits.maxHandshakes) {
-      this.#handshakes.delete(oldest[0]);
-      oldest[1].destroy();
-      this.#refuse('tooManyHandshakes');
-    }
-    this.#handshakes.set(key, socket);
-  }
-
-  #handshakeFailed(error: Error, socket: TLSSocket): void {
-    const code = 'code' in error ? error.code : undefined;
-    // Node's types promise an Error; what is there is the code of the failed verification, or null.
-    const unverified: unknown = socket.authorizationError;
-    if (unverified !== null && unverified !== undefined) this.#refuse('certificate');
-    else if (code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#refuse('noCertificate');
-    else if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#refuse('handshakeTimeout');
-    else this.#refuse('handshake');
-  }
-
-  #secured(socket: TLSSocket): void {
-    const key = addresses(socket);
-    if (key !== undefined) this.#handshakes.delete(key);
-    const full = this.#connections.size >= this.#limits.maxConnections + EXCESS_CONNECTIONS;
+  #opened(socket: net.Socket): void {
+    this.#handshakes.done(socket);
+    const full = this.#connections.size >= this.#maxTold;
     if (this.#stopped !== undefined || full) {
-      if (full) this.#refuse('tooManyConnections');
+      if (full) this.#refusals.add('tooManyConnections');
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, this.#connections.size >= this.#limits.maxConnections);
+    const connection = new Connection(socket, this.#access);
+    if (this.#connections.size >= this.#limits.maxConnections) {
+      // It is told so and closed. Those already there are not disturbed.
+      connection.refusal = new LamplighterError('ERR_TOO_MANY_CONNECTIONS', 'all connections are taken');
+    } else if (this.#gate !== undefined) connection.enter(this.#gate);
     this.#connections.set(socket, connection);
     socket.on('close', () => {
       this.#connections.delete(socket);
+      connection.left();
+      this.#handshakes.proceed();
       if (this.#connections.size > 0) return;
       clearInterval(this.#sweep);
       this.#sweep = undefined;
@@ -259,86 +264,8 @@ export class Listener {
     for (const connection of this.#connections.values()) {
       const overdue = connection.overdue(nowMs, realtimeMs, this.#limits);
       if (overdue === undefined) continue;
-      this.#refuse(overdue);
+      this.#refusals.add(overdue);
       connection.destroy(new LamplighterError('ERR_STOPPED', `the connection was cut: ${overdue}`));
     }
   }
-
-  async #serve(request: IncomingMessage, response: ServerResponse, oddExpectation: boolean): Promise<void> {
-    this.#before();
-    const connection = this.#connections.get(request.socket);
-    // The parser hands over what it had read before the connection was destroyed.
-    if (connection === undefined || request.socket.destroyed) return;
-    if (connection.exchanges.size >= MAX_PIPELINED) {
-      this.#refuse('pipelined');
-      connection.destroy(new LamplighterError('ERR_STOPPED', 'too many requests ahead of their answers'));
-      return;
-    }
-    const exchange = new HttpExchange(request, response, connection);
-    connection.began(exchange);
-    response.on('close', () => connection.finished(exchange));
-    let route: Route | undefined;
-    try {
-      if (connection.excess) {
-        throw new LamplighterError('ERR_TOO_MANY_CONNECTIONS', 'all connections are taken');
-      }
-      if (oddExpectation) throw new LamplighterError('ERR_BAD_REQUEST', 'only 100-continue can be expected');
-      route = this.#router.routeFor(connection.peer, request);
-      await exchange.readBody(route.maxBodyBytes);
-      await route.handle(exchange);
-      if (!exchange.answered) throw new Error(`${route.method} ${route.path} gave no answer`);
-    } catch (error) {
-      this.#fail(error, connection, exchange, request, route);
-    }
-  }
-
-  #fail(
-    error: unknown,
-    connection: Connection,
-    exchange: HttpExchange,
-    request: IncomingMessage,
-    route: Route | undefined,
-  ): void {
-    const code = error instanceof LamplighterError ? error.code : undefined;
-    const headers: Record<string, string> = {};
-    if (code === 'ERR_METHOD') headers['allow'] = this.#router.methodsFor(request).join(', ');
-    if (code === 'ERR_ROLE') this.#refuse('role');
-    if (code === 'ERR_NO_CERTIFICATE' || code === 'ERR_CERTIFICATE_IDENTITY') {
-      this.#refuse('identity');
-      connection.retired = true;
-    }
-    if (code === 'ERR_TOO_MANY_CONNECTIONS') {
-      this.#refuse('tooManyConnections');
-      connection.retired = true;
-    }
-    exchange.fail(error, headers);
-    if (problemOf(error).status === 500) this.#onError(error, route);
-  }
-
-  /** What node's HTTP parser could not read, and every error of a socket. */
-  #notHttp(error: Error, socket: Duplex): void {
-    const connection = this.#connections.get(socket);
-    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    if (connection === undefined || !code.startsWith('HPE_')) {
-      socket.destroy();
-      return;
-    }
-    this.#refuse('badRequest');
-    if (connection.exchanges.size === 0 && socket.writable) {
-      const text = code === 'HPE_HEADER_OVERFLOW' ? 'the headers are too long' : 'this is not HTTP/1.1';
-      socket.write(rawProblem(new LamplighterError('ERR_BAD_REQUEST', text)));
-    }
-    connection.socket.destroySoon();
-  }
-
-  #refuse(reason: RefusedReason): void {
-    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
-  }
-}
-
-/** Both ends' addresses: no two live TCP connections share them. Absent for other carriers, and once the peer is gone. */
-function addresses(socket: net.Socket): string | undefined {
-  const { remoteAddress, remotePort, localAddress, localPort } = socket;
-  if (remoteAddress === undefined || remotePort === undefined) return undefined;
-  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

@@ -1,25 +1,32 @@
 import { Duplex } from 'node:stream';
 import { type TestAuthority, testAuthority } from '../identity/made-certificates.fixture.js';
 import type { Role } from '../identity/roles.js';
+import type { TlsMaterial } from '../identity/tls-files.js';
 import type { Upstream } from './client.js';
-import { Listener, type Route } from './listener.js';
+import { Listener, type ListenerOptions, type Route } from './listener.js';
 
 /** A listener on loopback with a relay's certificate, and a way to be anybody that asks it. */
 export interface Loopback {
   readonly listener: Listener;
   readonly port: number;
   /** @param role - who asks, with a certificate of its own name and the listener's CA */
-  upstream(role: Role, options?: { name?: string; connect?: () => Duplex }): Promise<Upstream>;
+  upstream(
+    role: Role,
+    options?: { name?: string; connect?: () => Duplex },
+  ): Promise<Upstream & { readonly tls: TlsMaterial }>;
   stop(deadlineMs?: number): Promise<void>;
 }
 
-/** @param options - `port`: 0 lets the system choose; `authority`: a new one unless told; `role`: the server's */
+/**
+ * @param options - `port`: 0 lets the system choose; `authority`: a new one unless told; `role`: the server's; the rest is
+ *   the listener's
+ */
 export async function loopback(
-  options: { port?: number; authority?: TestAuthority; role?: Role } = {},
+  options: ListenerOptions & { port?: number; authority?: TestAuthority; role?: Role } = {},
 ): Promise<Loopback> {
-  const { authority = await testAuthority(), role = 'relay' } = options;
-  const listener = new Listener(await authority.material({ role, name: 'upstream' }));
-  const { port } = await listener.listen({ host: '127.0.0.1', port: options.port ?? 0 });
+  const { authority = await testAuthority(), role = 'relay', port: wanted = 0, ...rest } = options;
+  const listener = new Listener(await authority.material({ role, name: 'upstream' }), rest);
+  const { port } = await listener.listen({ host: '127.0.0.1', port: wanted });
   return {
     listener,
     port,

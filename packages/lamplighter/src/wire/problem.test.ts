@@ -15,7 +15,7 @@ describe('problemOf', () => {
     );
     const body = parsed(new LamplighterError(code, 'what happened', { hint: 'local advice' }));
     expect(headers['content-type']).toBe('application/problem+json');
-    expect(headers['retry-after']).toBe(status === 503 ? '1' : undefined);
+    expect(headers['retry-after']).toBe(status === 503 || status === 429 ? '1' : undefined);
     if (status === 500) {
       expect(body).toEqual({ title: 'Internal Server Error', status, code: 'ERR_INTERNAL' });
     } else {
@@ -36,10 +36,32 @@ describe('problemOf', () => {
     ['ERR_BODY_TOO_LARGE', 413],
     ['ERR_NOT_SEEDED', 503],
     ['ERR_TOO_MANY_CONNECTIONS', 503],
+    ['ERR_OVERLOADED', 503],
+    ['ERR_QUOTA', 429],
+    ['ERR_REVOKED', 403],
+    ['ERR_TOKEN_UNKNOWN', 403],
+    ['ERR_TOKEN_EXPIRED', 403],
+    ['ERR_TOKEN_SPENT', 403],
+    ['ERR_TOKEN_REVOKED', 403],
+    ['ERR_TOKEN_ROLE', 403],
+    ['ERR_ENROLL_PROOF', 403],
+    ['ERR_CSR', 400],
+    ['ERR_CSR_NAME', 403],
+    ['ERR_CHALLENGE', 400],
     ['ERR_KEY_FILE', 500],
     ['ERR_STATE_FILE', 500],
   ])('%s is %i', (code, status) => {
     expect(problemOf(new LamplighterError(code, 'x')).status).toBe(status);
+  });
+
+  it.each<[number, string]>([
+    [1, '1'],
+    [1_000, '1'],
+    [1_001, '2'],
+    [59_000.5, '60'],
+  ])('%d ms until a quota has room again are Retry-After: %s', (retryAfterMs, seconds) => {
+    const error = new LamplighterError('ERR_QUOTA', 'x', { retryAfterMs });
+    expect(problemOf(error).headers['retry-after']).toBe(seconds);
   });
 
   it.each([new Error('/etc/secret'), new TypeError('/etc/secret'), '/etc/secret', undefined, null])(

@@ -12,20 +12,32 @@ export interface ProblemResponse {
 const STATUS: Partial<Record<ErrorCode, number>> = {
   ERR_BAD_REQUEST: 400,
   ERR_INTERVAL: 400,
+  ERR_CHALLENGE: 400,
+  ERR_CSR: 400,
   ERR_NO_CERTIFICATE: 401,
   ERR_CERTIFICATE_IDENTITY: 401,
   ERR_ROLE: 403,
+  ERR_REVOKED: 403,
+  ERR_TOKEN_UNKNOWN: 403,
+  ERR_TOKEN_EXPIRED: 403,
+  ERR_TOKEN_SPENT: 403,
+  ERR_TOKEN_REVOKED: 403,
+  ERR_TOKEN_ROLE: 403,
+  ERR_ENROLL_PROOF: 403,
+  ERR_CSR_NAME: 403,
   ERR_NOT_FOUND: 404,
   ERR_METHOD: 405,
   ERR_BODY_TOO_LARGE: 413,
   ERR_NONCE_LENGTH: 413,
+  ERR_QUOTA: 429,
   ERR_NOT_SEEDED: 503,
+  ERR_OVERLOADED: 503,
   ERR_STOPPED: 503,
   ERR_TOO_MANY_CONNECTIONS: 503,
 };
 
-/** Seconds after which asking again makes sense: a node is seeded within its seed deadline, mostly at once. */
-const RETRY_AFTER_S = '1';
+/** When asking again makes sense unless the error says so: a node is seeded within its seed deadline, mostly at once. */
+const RETRY_AFTER_MS = 1_000;
 
 /**
  * An error as JSON problem details with a stable `code`.
@@ -33,7 +45,8 @@ const RETRY_AFTER_S = '1';
  * Source: RFC 9457; `type` is left out, which means about:blank, so `title` is the status phrase.
  * @param error - anything thrown. A LamplighterError that concerns the peer keeps its code and message; everything
  *   else becomes 500 ERR_INTERNAL without any detail, because its text may speak of our files and insides
- * @returns status, headers (Content-Type, Retry-After with 503) and body; the caller adds Cache-Control
+ * @returns status, headers (Content-Type; with 429 and 503 Retry-After, whole seconds, rounded up) and body; the caller adds
+ *   Cache-Control
  */
 export function problemOf(error: unknown): ProblemResponse {
   const known = error instanceof LamplighterError ? STATUS[error.code] : undefined;
@@ -49,11 +62,13 @@ export function problemOf(error: unknown): ProblemResponse {
     status,
     headers: {
       'content-type': 'application/problem+json',
-      ...(status === 503 ? { 'retry-after': RETRY_AFTER_S } : {}),
+      ...(status === 503 || status === 429 ? { 'retry-after': retryAfter(told?.retryAfterMs) } : {}),
     },
     body: Buffer.from(JSON.stringify(details)),
   };
 }
+
+const retryAfter = (waitMs = RETRY_AFTER_MS): string => String(Math.max(1, Math.ceil(waitMs / 1_000)));
 
 /** The same as bytes for a socket on which no request could be read; the connection closes after it. */
 export function rawProblem(error: unknown): Uint8Array {

@@ -1,5 +1,11 @@
-import { LamplighterError } from '@lamplighter/core';
-import type { Reason } from './status.js';
+import { type ErrorCode, LamplighterError } from '@lamplighter/core';
+
+/** Why something is not as it should be. `code` is stable; `message` is for people and never holds a secret. */
+export interface Reason {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string;
+}
 
 /**
  * An error as a status shows it: its code, its message, its hint. Anything that is not ours becomes ERR_INTERNAL

@@ -1,18 +1,12 @@
-import type { ErrorCode } from '@lamplighter/core';
 import type { ResumeStatus } from '../local/resume.js';
 import type { Basis } from './basis.js';
+import type { FleetStatus } from './fleet-status.js';
+import type { Reason } from './reason.js';
 
-export type { ResumeStatus };
+export type { Reason, ResumeStatus };
 
 /** The version of {@link NodeStatus}. Raised when a field changes its meaning or goes away. */
 export const STATUS_VERSION = 1;
-
-/** Why something is not as it should be. `code` is stable; `message` is for people and never holds a secret. */
-export interface Reason {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint?: string;
-}
 
 /**
  * - `starting`: nothing heard yet.
@@ -90,6 +84,8 @@ export interface NodeStatus {
   readonly hedge: { readonly state: 'on' | 'degraded' | 'off'; readonly reason?: Reason };
   /** Absent when there was none. */
   readonly resume?: ResumeStatus;
+  /** Absent without `tls`. */
+  readonly fleet?: FleetStatus;
   readonly sources: readonly SourceStatus[];
   readonly outlets: readonly OutletStatus[];
   readonly configuration: { readonly file: string; readonly reloads: number; readonly reloadError?: Reason };

@@ -4,16 +4,18 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { LamplighterError } from '@lamplighter/core';
 import { identityOfCertificate, type PeerIdentity, type Role } from '../identity/roles.js';
-import type { TlsMaterial } from '../identity/tls-files.js';
 import type { Endpoint } from '../local/environment.js';
-import { contextOptions } from './tls-context.js';
+import { type ContextMaterial, contextOptions } from './tls-context.js';
 import { certificateError, upstreamError } from './upstream-error.js';
+
+/** Whom we trust, and who we are: `TlsMaterial` is one. Without certificate and key we are nobody, as whoever enrols is. */
+export type UpstreamMaterial = ContextMaterial & { readonly ca: Buffer };
 
 /** Where to ask, who we are, and who may answer. */
 export interface Upstream {
   /** Scheme https; only host and port are used. */
   readonly url: URL;
-  readonly tls: TlsMaterial;
+  readonly tls: UpstreamMaterial;
   /** The roles the server's certificate may carry. */
   readonly roles: readonly Role[];
   /** The lamplighter NAME the server's certificate must carry; replaces the check of host name or IP. */
@@ -35,8 +37,10 @@ export interface VerifiedServer {
 }
 
 const HTTPS_PORT = 443;
+/** Certificates looked at; a CA of ours stands second. */
+const MAX_SHOWN = 8;
 
-const contexts = new WeakMap<TlsMaterial, tls.SecureContext>();
+const contexts = new WeakMap<UpstreamMaterial, tls.SecureContext>();
 const servers = new WeakMap<Duplex, VerifiedServer>();
 
 /**
@@ -49,19 +53,70 @@ const servers = new WeakMap<Duplex, VerifiedServer>();
  * @throws TypeError when the URL is not https
  */
 export async function connectUpstream(upstream: Upstream, signal: AbortSignal): Promise<tls.TLSSocket> {
-  const { host, port, where } = addressOf(upstream.url);
-  await upstream.prepare?.();
+  const socket = await handshake(upstream, signal, () => ({
+    secureContext: contextOf(upstream.tls),
+    rejectUnauthorized: true,
+    checkServerIdentity: (_host, certificate) => refusalOfServer(upstream, certificate.raw),
+  }));
+  servers.set(socket, { peer: identityOfCertificate(peerCertificate(socket)), group: groupOf(socket) });
+  return socket;
+}
+
+/** Where to ask, when nobody there is known yet. */
+export type UnknownServer = Pick<Upstream, 'url' | 'prepare' | 'connect'>;
+
+/**
+ * Looks who answers, believes nothing, and hangs up. Not a byte of ours is sent but the handshake's.
+ *
+ * For enrolment alone: of the certificates shown one is then compared with a hash that is known (see `learnAuthority`).
+ * @param signal - gives up; its reason is thrown
+ * @returns the certificates that lead from the server's own to its root, as far as it sent them, unverified; 1..8
+ * @throws LamplighterError ERR_UPSTREAM_UNREACHABLE, _PROTOCOL
+ * @throws TypeError when the URL is not https
+ */
+export async function certificatesShownBy(
+  server: UnknownServer,
+  signal: AbortSignal,
+): Promise<readonly X509Certificate[]> {
+  const socket = await handshake(server, signal, () => ({
+    secureContext: tls.createSecureContext(contextOptions({})),
+    rejectUnauthorized: false,
+  }));
+  try {
+    const shown: X509Certificate[] = [];
+    let next: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+    // A self-signed certificate is its own issuer: the chain ends in a circle.
+    while (next?.raw !== undefined && shown.length < MAX_SHOWN) {
+      const { raw } = next;
+      if (shown.some((certificate) => certificate.raw.equals(raw))) break;
+      shown.push(new X509Certificate(raw));
+      next = next.issuerCertificate;
+    }
+    return shown;
+  } catch (error) {
+    throw upstreamError(error, addressOf(server.url).where, 'connect');
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** @param optionsOf - called when the hedge is done: no TLS context is made before */
+async function handshake(
+  server: UnknownServer,
+  signal: AbortSignal,
+  optionsOf: () => tls.ConnectionOptions,
+): Promise<tls.TLSSocket> {
+  const { host, port, where } = addressOf(server.url);
+  await server.prepare?.();
   signal.throwIfAborted();
   // Before the connection: material that OpenSSL will not have must not leave one behind.
-  const secureContext = contextOf(upstream.tls);
-  const raw = upstream.connect?.({ host, port }) ?? net.connect({ host, port, noDelay: true });
+  const options = optionsOf();
+  const raw = server.connect?.({ host, port }) ?? net.connect({ host, port, noDelay: true });
   const socket = tls.connect({
+    ...options,
     socket: raw,
-    secureContext,
-    rejectUnauthorized: true,
     ALPNProtocols: ['http/1.1'],
     ...(net.isIP(host) === 0 ? { servername: host } : {}),
-    checkServerIdentity: (_host, certificate) => refusalOfServer(upstream, certificate.raw),
   });
   // The handshake's errors come below; whoever uses the socket later adds a listener of his own.
   socket.on('error', () => {});
@@ -89,7 +144,6 @@ export async function connectUpstream(upstream: Upstream, signal: AbortSignal): 
     socket.once('close', () => failed(Object.assign(new Error('closed'), { code: 'ECONNRESET' })));
     socket.once('secureConnect', () => {
       signal.removeEventListener('abort', giveUp);
-      servers.set(socket, { peer: identityOfCertificate(peerCertificate(socket)), group: groupOf(socket) });
       resolve(socket);
     });
   });
@@ -156,7 +210,7 @@ function wrongName(where: string, text: string): LamplighterError {
   });
 }
 
-function contextOf(material: TlsMaterial): tls.SecureContext {
+function contextOf(material: UpstreamMaterial): tls.SecureContext {
   const known = contexts.get(material);
   if (known !== undefined) return known;
   const context = tls.createSecureContext(contextOptions(material));

@@ -1,0 +1,265 @@
+import type net from 'node:net';
+import type { RefusedReason } from './listener-limits.js';
+import { networkOf } from './network.js';
+import { WaitingLine } from './waiting-line.js';
+
+// Implementation constants.
+/** What one network may have of the places, so that there is always one for another. */
+const SHARE = 0.75;
+/** What one turn of the event loop gives to beginning handshakes; all else that is due comes in between. */
+const TURN_BUDGET_MS = 10;
+/**
+ * Connections accepted before handshakes are begun again. Node 20 accepts one a turn, and in the kernel's queue nobody can
+ * choose among them: a quiet machine stood there for two seconds behind 600 others.
+ */
+const MAX_GATHERED = 32;
+
+/** The bounds of {@link Handshakes}. */
+export interface HandshakeLimits {
+  /** From the connection to the beginning of its handshake; as long again to its end. */
+  readonly handshakeTimeoutMs: number;
+  /** For which a handshake that was begun keeps its place while others wait for one. */
+  readonly handshakePatienceMs: number;
+  /** Handshakes under way at once. */
+  readonly maxHandshakes: number;
+  /** Connections that have spoken and wait for a place. */
+  readonly maxWaiting: number;
+  /** Connections that have not said anything yet. */
+  readonly maxSilent: number;
+}
+
+/** What {@link Handshakes} asks of its listener. */
+export interface HandshakeDoors {
+  /** Begins the handshake of a connection. */
+  begin(socket: net.Socket): void;
+  /** Counts what was refused. */
+  refuse(reason: RefusedReason): void;
+  /** Whether there will be room for the connection when its handshake is done. */
+  hasRoom(): boolean;
+}
+
+/**
+ * Which TCP connections may begin their TLS handshake, and when. A handshake costs a millisecond of processor time; who
+ * comes when there is none left is told so at once, for the price of an `accept`.
+ *
+ * 1. A connection needs a place only once it has said something: silent ones shut nobody out.
+ * 2. What was begun is finished. Dropping the oldest for the newest finishes nothing: with it 600 clients at once got 6 % of
+ *    the beacons that 16 got.
+ * 3. Who finds all places taken waits in a line. Networks take turns, and one network never has all the places.
+ * 4. When the line is full, the last to come of the network that has the most in it goes.
+ * 5. While others wait, a handshake keeps its place for `handshakePatienceMs` only.
+ */
+export class Handshakes {
+  readonly #limits: HandshakeLimits;
+  readonly #doors: HandshakeDoors;
+  readonly #maxPerNetwork: number;
+  readonly #silent = new WaitingLine<Entry>();
+  readonly #waiting = new WaitingLine<Entry>();
+  /** By both ends' addresses, the oldest first. */
+  readonly #begun = new Map<string, Entry>();
+  readonly #begunPerNetwork = new Map<string, number>();
+  #isTurnDue = false;
+  /** Connections accepted in this turn: when it brought one there may be more where it came from. */
+  #accepted = 0;
+  /** Connections accepted since handshakes were last begun. */
+  #gathered = 0;
+  #patience: NodeJS.Timeout | undefined;
+
+  constructor(limits: HandshakeLimits, doors: HandshakeDoors) {
+    this.#limits = limits;
+    this.#doors = doors;
+    this.#maxPerNetwork = Math.max(1, Math.floor(limits.maxHandshakes * SHARE));
+  }
+
+  /** Handshakes under way. */
+  get begun(): number {
+    return this.#begun.size;
+  }
+
+  /** Connections that have spoken and wait for a place. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Connections that have said nothing yet. */
+  get silent(): number {
+    return this.#silent.size;
+  }
+
+  /** A TCP connection has come: its handshake is begun when it may be, or it is destroyed. */
+  offer(socket: net.Socket): void {
+    this.#accepted += 1;
+    const key = addressesOf(socket);
+    // Gone before we came to it.
+    if (key === undefined) {
+      socket.destroy();
+      return;
+    }
+    const network = networkOf(socket.remoteAddress);
+    const late = setTimeout(() => this.#drop(entry, 'handshakeTimeout'), this.#limits.handshakeTimeoutMs);
+    const entry: Entry = { socket, key, network, late, beganMs: Infinity };
+    socket.once('close', () => this.#gone(entry));
+    const isFull = this.#waiting.size >= this.#limits.maxWaiting;
+    if (isFull && this.#waiting.sizeOf(network) >= this.#waiting.longest().size) {
+      // It would be the one to go as soon as it speaks.
+      this.#drop(entry, 'tooManyHandshakes');
+      return;
+    }
+    this.#silent.add(entry);
+    if (this.#silent.size > this.#limits.maxSilent) {
+      const [oldest] = this.#silent.longest();
+      if (oldest !== undefined) this.#drop(oldest, 'tooManyHandshakes');
+    }
+    socket.once('readable', () => this.#spoke(entry));
+  }
+
+  /** A connection is through its handshake: its place is free. */
+  done(socket: net.Socket): void {
+    const entry = this.#begun.get(addressesOf(socket) ?? '');
+    if (entry !== undefined) this.#leave(entry);
+  }
+
+  /** Begins as many as may be, soon: called when there may be room again. */
+  proceed(): void {
+    if (this.#isTurnDue || this.#waiting.size === 0) return;
+    this.#isTurnDue = true;
+    setImmediate(() => this.#turn());
+  }
+
+  /** Destroys everything that is not through its handshake. */
+  destroy(): void {
+    for (const { socket } of [...this.#silent, ...this.#waiting, ...this.#begun.values()]) socket.destroy();
+  }
+
+  /** A connection's first bytes are here, or its end. */
+  #spoke(entry: Entry): void {
+    if (!this.#silent.has(entry)) return;
+    if (entry.socket.readableLength === 0) {
+      this.#drop(entry, 'handshake');
+      return;
+    }
+    this.#silent.delete(entry);
+    this.#waiting.add(entry);
+    if (this.#waiting.size > this.#limits.maxWaiting) {
+      const last = [...this.#waiting.longest()].at(-1);
+      if (last !== undefined) this.#drop(last, 'tooManyHandshakes');
+    }
+    this.proceed();
+  }
+
+  #turn(): void {
+    this.#isTurnDue = false;
+    this.#gathered += this.#accepted;
+    const mayBeMore = this.#accepted > 0 && this.#gathered < MAX_GATHERED;
+    this.#accepted = 0;
+    if (mayBeMore) {
+      this.proceed();
+      return;
+    }
+    this.#gathered = 0;
+    this.#beginUntil(performance.now() + TURN_BUDGET_MS);
+  }
+
+  #beginUntil(endMs: number): void {
+    const entry = this.#next();
+    if (entry === undefined) {
+      this.#awaitPatience();
+      return;
+    }
+    const nowMs = performance.now();
+    clearTimeout(entry.late);
+    entry.beganMs = nowMs;
+    this.#begun.set(entry.key, entry);
+    this.#begunPerNetwork.set(entry.network, this.#begunIn(entry.network) + 1);
+    this.#doors.begin(entry.socket);
+    // Node hands on what the connection has said in a tick of its own; only then is the price of this one known.
+    if (nowMs < endMs) process.nextTick(() => this.#beginUntil(endMs));
+    else this.proceed();
+  }
+
+  #next(): Entry | undefined {
+    if (this.#begun.size >= this.#limits.maxHandshakes || !this.#doors.hasRoom()) return undefined;
+    return this.#waiting.take((network) => this.#begunIn(network) < this.#maxPerNetwork);
+  }
+
+  /** Some wait, and no place is free: looks again when the oldest handshake has had its time. */
+  #awaitPatience(): void {
+    const [oldest] = this.#begun.values();
+    if (this.#patience !== undefined || this.#waiting.size === 0 || oldest === undefined) return;
+    const leftMs = oldest.beganMs + this.#limits.handshakePatienceMs - performance.now();
+    this.#patience = setTimeout(
+      () => {
+        this.#patience = undefined;
+        this.#evict();
+        this.proceed();
+      },
+      Math.max(1, leftMs),
+    );
+    this.#patience.unref();
+  }
+
+  #evict(): void {
+    const latestMs = performance.now() - this.#limits.handshakePatienceMs;
+    let wanted = this.#doors.hasRoom() ? this.#waiting.size : 0;
+    const isFull = this.#begun.size >= this.#limits.maxHandshakes;
+    // What is dropped meanwhile is gone from the map, which its iteration allows.
+    for (const entry of this.#begun.values()) {
+      if (wanted === 0 || entry.beganMs > latestMs) return;
+      // Where places are free, only a network's own handshakes are in its way.
+      if (!isFull && this.#waiting.sizeOf(entry.network) === 0) continue;
+      this.#drop(entry, 'tooManyHandshakes');
+      wanted -= 1;
+    }
+  }
+
+  #drop(entry: Entry, reason: RefusedReason): void {
+    this.#doors.refuse(reason);
+    const isSilent = this.#silent.has(entry);
+    this.#forget(entry);
+    if (isSilent) entry.socket.destroy();
+    // A reset leaves nothing behind, neither here nor in the kernel, where each that is closed takes a place for a minute.
+    else entry.socket.resetAndDestroy();
+  }
+
+  #gone(entry: Entry): void {
+    if (this.#silent.has(entry) || this.#waiting.has(entry)) this.#doors.refuse('handshake');
+    this.#forget(entry);
+  }
+
+  #forget(entry: Entry): void {
+    clearTimeout(entry.late);
+    this.#silent.delete(entry);
+    this.#waiting.delete(entry);
+    if (this.#begun.get(entry.key) === entry) this.#leave(entry);
+  }
+
+  #leave(entry: Entry): void {
+    this.#begun.delete(entry.key);
+    const left = this.#begunIn(entry.network) - 1;
+    if (left > 0) this.#begunPerNetwork.set(entry.network, left);
+    else this.#begunPerNetwork.delete(entry.network);
+    this.proceed();
+  }
+
+  #begunIn(network: string): number {
+    return this.#begunPerNetwork.get(network) ?? 0;
+  }
+}
+
+/** One TCP connection that is not through its handshake. */
+interface Entry {
+  readonly socket: net.Socket;
+  readonly key: string;
+  readonly network: string;
+  /** Ends it when its handshake was not begun in time. */
+  readonly late: NodeJS.Timeout;
+  /** Monotonic milliseconds (performance.now). */
+  beganMs: number;
+}
+
+/** Both ends' addresses: no two live TCP connections share them. Absent for other carriers, and once the peer is gone. */
+function addressesOf(socket: net.Socket): string | undefined {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  if (remoteAddress === undefined || remotePort === undefined) return undefined;
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}
