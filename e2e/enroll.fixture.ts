@@ -1,10 +1,7 @@
 import { loadTlsFiles } from '../packages/lamplighter/dist/identity/tls-files.js';
 import { systemEnvironment } from '../packages/lamplighter/dist/local/environment.js';
-import {
-  enrollMaterial,
-  enrollService,
-  type EnrollStatus,
-} from '../packages/lamplighter/dist/node/fleet/enroll-service.js';
+import { enrollMaterial, enrollService } from '../packages/lamplighter/dist/node/fleet/enroll-service.js';
+import type { EnrollStatus } from '../packages/lamplighter/dist/wire/fleet-status.js';
 import { Listener } from '../packages/lamplighter/dist/wire/listener.js';
 
 /** For tests: the enrolment service of a relay, in this process, so that a test can look into it. */
