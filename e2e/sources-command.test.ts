@@ -12,6 +12,7 @@ const CONFIGURED = {
   camera: 'url',
   feed: 'url',
   beacon: 'url',
+  pollen: 'url',
   egd: 'address',
   mailbox: 'folder',
   process: 'from',
@@ -163,7 +164,7 @@ describe('lamplighter sources try', () => {
     [
       ['lamp'],
       "there is no source 'lamp' [ERR_USAGE]",
-      'there is: camera, feed, beacon, egd, mailbox, process, public, whirlwind, timing, jitter, hwrng, tpm, cpu, os',
+      'there is: camera, feed, beacon, pollen, egd, mailbox, process, public, whirlwind, timing, jitter, hwrng, tpm, cpu, os',
     ],
     [
       ['timing', '--set', 'periodMs=soon'],
