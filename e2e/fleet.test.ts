@@ -253,3 +253,84 @@ it('a fleet lives: enrolled, renewed, revoked, rotated, restarted', async () => 
   expect(new Set(given.map(({ name }) => name))).toEqual(new Set([undefined, 'web-1', 'web-2', 'web-3']));
   expect(existsSync(place.path('audit', 'relay-1.jsonl.1'))).toBe(false);
 }, 240_000);
+
+it('several nodes on one host share the folder of the CA: tokens, revocations, quotas', async () => {
+  const here = await freePorts('a', 'aAdmin', 'aEnroll', 'b', 'bAdmin', 'bEnroll');
+  await lamplighter('ca', 'init', place.path('shared'));
+  for (const name of ['node-a', 'node-b']) {
+    const who = ['--role', 'relay', '--name', name, '--ip', '127.0.0.1'];
+    await lamplighter(
+      'ca',
+      'issue',
+      '--ca',
+      place.path('shared'),
+      ...who,
+      '--out',
+      place.path('nodes-shared'),
+    );
+  }
+  const start = async (name: string, listen: number, admin: number, enroll: number): Promise<void> => {
+    const file = place.write(`${name}.yaml`, {
+      name,
+      state: `state/${name}`,
+      tls: place.tls(name, 'nodes-shared'),
+      listen: { host: '127.0.0.1', port: listen },
+      admin: { port: admin },
+      authority: {
+        folder: 'shared',
+        enroll: { host: '127.0.0.1', port: enroll },
+        relays: [
+          { name: 'a', url: `https://127.0.0.1:${here.a}` },
+          { name: 'b', url: `https://127.0.0.1:${here.b}` },
+        ],
+      },
+      sources: [{ kind: 'os' }, { kind: 'timing' }],
+      outlets: [{ kind: 'beacon' }],
+    });
+    new Command(['node', '--config', file]);
+    await untilStatus(admin, `${name} is ready`, ({ state }) => state === 'ready');
+  };
+  await start('node-a', here.a, here.aAdmin, here.aEnroll);
+  await start('node-b', here.b, here.bAdmin, here.bEnroll);
+
+  // One token for one machine, shown to both nodes at once by two machines.
+  const token = await lamplighter('token', 'create', '--ca', place.path('shared'), '--prefix', 'farm');
+  writeFileSync(place.path('farm.token'), token, { mode: 0o600 });
+  const attempt = (port: number, name: string) =>
+    run([
+      ...['enroll', '--relay', `https://127.0.0.1:${port}`, '--token-file', place.path('farm.token')],
+      ...['--dir', place.path(name), '--state', place.path('state', name), '--no-boot'],
+    ]);
+  const attempts = await Promise.all([attempt(here.aEnroll, 'farm-a'), attempt(here.bEnroll, 'farm-b')]);
+  expect(attempts.map(({ code }) => code).sort()).toEqual([0, 1]);
+  expect(attempts.find(({ code }) => code === 1)?.stderr).toContain('[ERR_TOKEN_SPENT]');
+  const winner = attempts[0].code === 0 ? 'farm-a' : 'farm-b';
+  const boot = async (): Promise<BootReport> => {
+    const { stdout } = await run(['agent', '--once', '--json', '--config', place.path(winner, 'agent.yaml')]);
+    return JSON.parse(stdout) as BootReport;
+  };
+  expect(await boot()).toMatchObject({ beacons: 2 });
+
+  // One beacon a minute from each node: the second boot is one too many at both.
+  const name =
+    (certificateOf(place.path(winner, 'identity.pem')).subjectAltName ?? '').split('/').at(-1) ?? '';
+  expect(name).toMatch(/^farm-[0-9a-f]{10}$/);
+  const quota = ['--beacons-per-minute', '1', '--beacon-burst', '1'];
+  await lamplighter('ca', 'quota', '--ca', place.path('shared'), '--name', name, ...quota);
+  const inForce = (admin: number) =>
+    untilStatus(admin, 'the quota holds', ({ fleet }) => fleet?.policy?.quotas === 1);
+  await Promise.all([inForce(here.aAdmin), inForce(here.bAdmin)]);
+  const counted = await boot();
+  const over = counted.beacons === 0 ? counted : await boot();
+  expect(over).toMatchObject({ seeded: true, beacons: 0 });
+  for (const { reason, retryAfterMs } of over.relays) {
+    expect(reason?.message).toContain('ERR_QUOTA');
+    expect(retryAfterMs).toBeGreaterThan(0);
+  }
+
+  await lamplighter('ca', 'revoke', '--ca', place.path('shared'), '--name', name);
+  const isOut = (admin: number) =>
+    untilStatus(admin, 'revoked', ({ fleet }) => fleet?.policy?.revokedNames === 1);
+  await Promise.all([isOut(here.aAdmin), isOut(here.bAdmin)]);
+  for (const { reason } of (await boot()).relays) expect(reason?.code).toBe('ERR_REVOKED');
+});
