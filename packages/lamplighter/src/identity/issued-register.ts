@@ -1,6 +1,8 @@
+import { constants } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
+import { giveToFolderOwner } from './folder-owner.js';
 import { absent, syncDirectory } from './key-files.js';
 import { encodeIssued, type IssuedEntry } from './issued-entry.js';
 import { closeSegment, CURRENT, entries, MAX_LINE_BYTES, NEW_LINE, segments } from './issued-segments.js';
@@ -143,10 +145,14 @@ export async function isRegisterThere(folder: string): Promise<boolean> {
   return (await fs.stat(join(folder, CURRENT)).catch(absent)) !== undefined;
 }
 
+/** Through no link: root may write here in a folder of somebody else. */
+const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+
 /** @returns the file's length after it; undefined when the file was renamed meanwhile and the line must be written again */
 async function append(path: string, line: Uint8Array): Promise<number | undefined> {
-  const file = await fs.open(path, 'a+', 0o600);
+  const file = await fs.open(path, APPEND, 0o600);
   try {
+    if ((await file.stat()).size === 0) await giveToFolderOwner(file, dirname(path));
     // What a killed writer left of a line would swallow ours.
     const isTorn = await endsInsideLine(file);
     await file.write(isTorn ? Buffer.concat([Buffer.from('\n'), line]) : line);

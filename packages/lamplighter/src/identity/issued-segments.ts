@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fs, { type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeIssued, encodeIssued, type IssuedEntry } from './issued-entry.js';
+import { giveToFolderOwner } from './folder-owner.js';
 import { absent, syncDirectory } from './key-files.js';
 
 /** The file that new lines are appended to, in the CA's folder. */
@@ -46,6 +47,7 @@ async function compact(folder: string, segment: string, nowMs: number): Promise<
         await out.write(`${encodeIssued(entry)}\n`);
       }
     }
+    await giveToFolderOwner(out, folder);
     await out.sync();
     if (kept > 0 && dropped > 0) await fs.rename(temporary, path);
     if (kept === 0) await fs.rm(path, { force: true });

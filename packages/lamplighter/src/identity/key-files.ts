@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import nodeFs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
+import { giveToFolderOwner, makeOwnedDirectory } from './folder-owner.js';
 
 /** One file of a set that is written together. */
 export interface FileToWrite {
@@ -20,7 +21,7 @@ export type FileSystem = typeof nodeFs;
 
 /** Makes a directory with mode 0700, and its parents; one that is there keeps its mode. */
 export async function makePrivateDirectory(path: string): Promise<void> {
-  await nodeFs.mkdir(path, { recursive: true, mode: 0o700 });
+  await makeOwnedDirectory(path, 0o700);
 }
 
 /**
@@ -102,6 +103,7 @@ async function writeDurably(path: string, file: FileToWrite, fs: FileSystem): Pr
   const handle = await fs.open(path, 'wx', file.mode);
   try {
     await handle.writeFile(file.content);
+    await giveToFolderOwner(handle, dirname(path));
     await handle.sync();
   } finally {
     await handle.close();

@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
+import { makeOwnedDirectory } from './folder-owner.js';
 import { readRegister, serialsOf } from './issued-register.js';
 import { writeFilesTogether } from './key-files.js';
 import { MAX_POLICY_ENTRIES, normalSerial, type Quota, readQuota } from './policy.js';
@@ -168,13 +169,7 @@ async function write(caFolder: string, key: EntryKey, content: EntryDetails | Pa
 }
 
 async function makeDirectory(caFolder: string, directory: string): Promise<void> {
-  try {
-    await fs.mkdir(directory, { mode: FOLDER_MODE });
-  } catch (cause) {
-    if (codeOf(cause) === 'EEXIST') return;
-    throw cause;
-  }
-  await syncDirectory(caFolder);
+  if (await makeOwnedDirectory(directory, FOLDER_MODE)) await syncDirectory(caFolder);
 }
 
 /** @returns false when there is no such file */
