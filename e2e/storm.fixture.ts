@@ -11,7 +11,7 @@ export interface Storm {
   /** So many ask for one beacon a connection, one after the other; each rests as long as told between two. */
   readonly fresh?: number;
   readonly restMs?: number;
-  /** So many ask again and again on one connection, four requests ahead of the answers. */
+  /** So many ask again and again on one connection, two requests ahead of the answers. */
   readonly held?: number;
   /** So many connect and say nothing. */
   readonly silent?: number;
@@ -99,7 +99,7 @@ function ask(ahead, again) {
   return new Promise((resolve) => {
     const raw = connect();
     const socket = tls.connect({ socket: raw, secureContext, checkServerIdentity: () => undefined });
-    const giveUp = setTimeout(() => raw.destroy(), 8_000);
+    const giveUp = setTimeout(() => raw.destroy(), 15_000);
     let received = Buffer.alloc(0);
     let answers = 0;
     socket.on('error', () => {});
@@ -143,11 +143,11 @@ async function holder(text) {
 
 const all = [];
 for (let i = 0; i < fresh; i += 1) all.push(worker(1, false));
-for (let i = 0; i < held; i += 1) all.push(worker(4, true));
+for (let i = 0; i < held; i += 1) all.push(worker(2, true));
 for (let i = 0; i < silent; i += 1) all.push(holder(''));
 for (let i = 0; i < stalled; i += 1) all.push(holder(Buffer.from('160301', 'hex')));
 const ending = setInterval(() => {
-  if (performance.now() > endMs + 10_000 || (isOver() && fresh + held === 0)) for (const raw of open) raw.destroy();
+  if (performance.now() > endMs + 15_000 || (isOver() && fresh + held === 0)) for (const raw of open) raw.destroy();
 }, 100);
 await Promise.all(all.slice(0, fresh + held));
 for (const raw of open) raw.destroy();

@@ -24,6 +24,7 @@ export const PART_LABELS = Object.freeze([
   'pollen',
   'egd',
   'mailbox',
+  'xenstore',
   'process',
   'public',
   'seed',

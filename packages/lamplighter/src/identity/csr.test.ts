@@ -54,25 +54,32 @@ describe('newKeyAndCsr', () => {
   });
 });
 
+/** All of them in the full run; one after the other falls on every place in a byte. */
+const BIT_STEP = process.env['LAMPLIGHTER_FULL'] === undefined ? 9 : 1;
+
 describe('readCsr', () => {
-  it('refuses every change of one bit in what is signed and in the signature', async () => {
-    const { csrPem, csrDer } = await newKeyAndCsr('victim');
-    const { spki, subjectNames } = await readCsr(csrPem);
-    // SEQUENCE { signed part, algorithm, BIT STRING }: from the algorithm to the count of unused bits nothing is signed.
-    const signedEnd = csrDer.length - 64 - 3 - 7;
-    for (let bit = 0; bit < csrDer.length * 8; bit++) {
-      const at = bit >> 3;
-      const changed = Buffer.from(csrDer);
-      changed[at] = (changed[at] ?? 0) ^ (1 << (bit & 7));
-      const read = await readCsr(pem(changed)).catch((error: unknown) => error);
-      if (at < signedEnd || at >= csrDer.length - 64 || read instanceof Error) {
-        expect(read, `bit ${bit}`).toMatchObject({ code: 'ERR_CSR' });
-      } else {
-        // Another envelope at most, never another meaning.
-        expect(read).toMatchObject({ spki, subjectNames });
+  it(
+    'refuses every change of one bit in what is signed and in the signature',
+    { timeout: 120_000 },
+    async () => {
+      const { csrPem, csrDer } = await newKeyAndCsr('victim');
+      const { spki, subjectNames } = await readCsr(csrPem);
+      // SEQUENCE { signed part, algorithm, BIT STRING }: from the algorithm to the count of unused bits nothing is signed.
+      const signedEnd = csrDer.length - 64 - 3 - 7;
+      for (let bit = 0; bit < csrDer.length * 8; bit += BIT_STEP) {
+        const at = bit >> 3;
+        const changed = Buffer.from(csrDer);
+        changed[at] = (changed[at] ?? 0) ^ (1 << (bit & 7));
+        const read = await readCsr(pem(changed)).catch((error: unknown) => error);
+        if (at < signedEnd || at >= csrDer.length - 64 || read instanceof Error) {
+          expect(read, `bit ${bit}`).toMatchObject({ code: 'ERR_CSR' });
+        } else {
+          // Another envelope at most, never another meaning.
+          expect(read).toMatchObject({ spki, subjectNames });
+        }
       }
-    }
-  });
+    },
+  );
 
   it('refuses a signature by another key', async () => {
     const [one, two] = [await newKeyAndCsr(), await newKeyAndCsr()];

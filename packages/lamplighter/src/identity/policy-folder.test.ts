@@ -195,7 +195,7 @@ describe('PolicyFolder', () => {
     expect((await readAll(folder)).faults).toEqual([]);
   });
 
-  it('takes no more than its bound, forgets none of them, and says so', async () => {
+  it('takes no more than its bound, forgets none of them, and says so', { timeout: 120_000 }, async () => {
     const touch = `seq -f name-n%.0f.json ${MAX_POLICY_ENTRIES + 1} | xargs touch`;
     execFileSync('sh', ['-c', touch], { cwd: directory });
     const folder = new PolicyFolder(fs, directory);

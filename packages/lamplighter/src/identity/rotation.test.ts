@@ -182,43 +182,47 @@ describe('a rotation', () => {
 });
 
 describe.each(STEPS)('a death in the middle of %s', (step) => {
-  it('leaves, after whichever change, a CA that works and whose status says what to do', async () => {
-    const before = STEPS.slice(0, STEPS.indexOf(step));
-    for (const each of before) await rotate(ca, each);
-    await fs.cp(ca, path('start'), { recursive: true });
-    let deaths = 0;
-    for (let most = 0; most < MOST_CHANGES; most++) {
-      await fs.rm(ca, { recursive: true });
-      await fs.cp(path('start'), ca, { recursive: true });
-      const disk = new MortalFileSystem(most);
-      const done = await rotate(ca, step, { fs: disk.fs }).then(
-        () => true,
-        () => false,
-      );
-      if (done && !disk.isDead) break;
-      deaths += 1;
-      // Issues, and what it issues is good to whoever has the list of before or after.
-      const authority = await Authority.open(ca);
-      await issue('during');
-      const cert = path('during', 'during.pem');
-      await loadTlsFiles({ ca: path('during', 'ca.pem'), cert, key: path('during', 'during.key') });
-      const issued = new X509Certificate(await fs.readFile(cert));
-      const known = readTrustFile(await fs.readFile(path('start', 'ca.pem'))).roots;
-      expect([...known, ...authority.roots].some((root) => issued.verify(root.publicKey))).toBe(true);
-      if (step !== 'begin') expect(known.some((root) => issued.verify(root.publicKey))).toBe(true);
-      await fs.rm(path('during'), { recursive: true });
-      await fs.rm(join(ca, 'issued.jsonl'));
+  it(
+    'leaves, after whichever change, a CA that works and whose status says what to do',
+    { timeout: 120_000 },
+    async () => {
+      const before = STEPS.slice(0, STEPS.indexOf(step));
+      for (const each of before) await rotate(ca, each);
+      await fs.cp(ca, path('start'), { recursive: true });
+      let deaths = 0;
+      for (let most = 0; most < MOST_CHANGES; most++) {
+        await fs.rm(ca, { recursive: true });
+        await fs.cp(path('start'), ca, { recursive: true });
+        const disk = new MortalFileSystem(most);
+        const done = await rotate(ca, step, { fs: disk.fs }).then(
+          () => true,
+          () => false,
+        );
+        if (done && !disk.isDead) break;
+        deaths += 1;
+        // Issues, and what it issues is good to whoever has the list of before or after.
+        const authority = await Authority.open(ca);
+        await issue('during');
+        const cert = path('during', 'during.pem');
+        await loadTlsFiles({ ca: path('during', 'ca.pem'), cert, key: path('during', 'during.key') });
+        const issued = new X509Certificate(await fs.readFile(cert));
+        const known = readTrustFile(await fs.readFile(path('start', 'ca.pem'))).roots;
+        expect([...known, ...authority.roots].some((root) => issued.verify(root.publicKey))).toBe(true);
+        if (step !== 'begin') expect(known.some((root) => issued.verify(root.publicKey))).toBe(true);
+        await fs.rm(path('during'), { recursive: true });
+        await fs.rm(join(ca, 'issued.jsonl'));
 
-      const status = await rotationStatus(ca);
-      if (nextStep(status) === step) await rotate(ca, step);
-      expect(nextStep(await rotationStatus(ca))).toBe(STEPS[(STEPS.indexOf(step) + 1) % 3]);
-      for (const rest of STEPS.slice(STEPS.indexOf(step) + 1)) await rotate(ca, rest);
-      expect(await rotationStatus(ca)).toMatchObject({ phase: 'none', unfinished: undefined, sequence: 4 });
-      expect((await fs.readdir(ca)).sort()).toEqual(['ca.key', 'ca.pem', 'trust.json']);
-    }
-    expect(deaths).toBeGreaterThan(5);
-    expect(deaths).toBeLessThan(MOST_CHANGES);
-  });
+        const status = await rotationStatus(ca);
+        if (nextStep(status) === step) await rotate(ca, step);
+        expect(nextStep(await rotationStatus(ca))).toBe(STEPS[(STEPS.indexOf(step) + 1) % 3]);
+        for (const rest of STEPS.slice(STEPS.indexOf(step) + 1)) await rotate(ca, rest);
+        expect(await rotationStatus(ca)).toMatchObject({ phase: 'none', unfinished: undefined, sequence: 4 });
+        expect((await fs.readdir(ca)).sort()).toEqual(['ca.key', 'ca.pem', 'trust.json']);
+      }
+      expect(deaths).toBeGreaterThan(5);
+      expect(deaths).toBeLessThan(MOST_CHANGES);
+    },
+  );
 });
 
 describe('TLS during a rotation, the two roots having one name', () => {

@@ -5,12 +5,18 @@ import { beaconOutlet, type BeaconRecord } from '../outlets/beacon.js';
 import { egdOutlet, FOLDER_MODES } from '../outlets/egd/egd.js';
 import { feedOutlet } from '../outlets/feed.js';
 import { kernelOutlet } from '../outlets/kernel.js';
+import { XENSTORE_LIMITS, xenstoreOutlet } from '../outlets/xenstore/xenstore.js';
 import type { Outlet } from '../outlets/outlet.js';
 import { pollenOutlet } from '../outlets/pollen/pollen.js';
 import type { TlsMaterial } from '../identity/tls-files.js';
 import type { Listener, ListenerOptions } from '../wire/listener.js';
 import { creditBits, entryName, filePath, ids, periodMs, port, refineBy } from '../config/fields.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
+
+const xenstorePath = z
+  .string()
+  .max(256)
+  .regex(/^[\w-][\w@-]*(?:\/[\w@-]+)*$/, 'expected names of a-z, A-Z, 0-9, -, _ with slashes between them');
 
 /** What an outlet may be given besides its own options. */
 export interface OutletFactory {
@@ -106,8 +112,21 @@ const pollen = z
   })
   .refine(({ http, https }) => http !== undefined || https !== undefined, 'http or https: at least one');
 
+const xenstore = z.strictObject({
+  kind: z.literal('xenstore'),
+  name: name('xenstore'),
+  socket: filePath.default(XENSTORE_LIMITS.socket).describe('xenstored’s unix socket'),
+  path: xenstorePath
+    .default(XENSTORE_LIMITS.path)
+    .describe('of the node, in each domain’s folder; a guest asks by writing to PATH/request'),
+  lengthBytes: z.int().min(16).max(512).default(32).describe('bytes a guest is given at a time, as hex'),
+  periodMs: periodMs(1_000, 86_400_000).default(600_000).describe('mean time between two writes for a guest'),
+  leastMs: periodMs(0, 86_400_000).default(1_000).describe('between two writes for a guest that asks'),
+  maxDomains: z.int().min(1).max(4_096).default(4_096).describe('guests served; others are counted'),
+});
+
 /** The registry of outlets. A new one is a line here and a case below. */
-export const outletEntry = z.discriminatedUnion('kind', [feed, beacon, kernel, egd, pollen]);
+export const outletEntry = z.discriminatedUnion('kind', [feed, beacon, kernel, egd, xenstore, pollen]);
 
 export type OutletEntry = z.output<typeof outletEntry>;
 
@@ -135,6 +154,8 @@ export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet
       });
     case 'pollen':
       return pollenOutlet({ ...entry, environment, tls: factory.tls, listening: factory.listening });
+    case 'xenstore':
+      return xenstoreOutlet({ ...entry, environment });
     case 'kernel':
       return kernelOutlet({ ...entry, environment, native: factory.native });
   }

@@ -15,6 +15,7 @@ import { mailboxSource } from '../sources/mailbox/mailbox.js';
 import { osSource } from '../sources/os.js';
 import { pollenSource } from '../sources/pollen.js';
 import { parseOrigin } from '../sources/process/origin.js';
+import { XENSTORE_SOURCE_DEFAULTS, xenstoreSource } from '../sources/xenstore.js';
 import { processSource } from '../sources/process/process.js';
 import {
   checkedChain,
@@ -174,6 +175,17 @@ const egd = entry('egd', {
   periodMs: periodMs(100, 86_400_000).default(60_000),
 });
 
+const xenstore = entry('xenstore', {
+  address: z
+    .string()
+    .max(256)
+    .regex(/^(?:unix:)?\//, 'expected /path/of/a/device or unix:/path')
+    .default(XENSTORE_SOURCE_DEFAULTS.address)
+    .describe('a guest’s xenbus device, or unix:/path of xenstored’s socket'),
+  path: z.string().max(256).default(XENSTORE_SOURCE_DEFAULTS.path).describe('the node that the host writes'),
+  periodMs: periodMs(100, 86_400_000).default(600_000).describe('mean time between two requests'),
+});
+
 const drandChain = z.strictObject({
   hash: z.string().max(64).describe('of the chain, hex'),
   publicKey: z.string().max(192).describe('of the network, hex'),
@@ -209,6 +221,7 @@ export const sourceEntry = z.discriminatedUnion('kind', [
   pollen,
   egd,
   mailbox,
+  xenstore,
   processEntry,
   publicEntry,
   whirlwind,
@@ -251,6 +264,8 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
       return egdSource(entry, environment);
     case 'public':
       return publicSource({ ...entry, chain: chainOf(entry.chain) }, environment);
+    case 'xenstore':
+      return xenstoreSource(entry, environment);
     case 'mailbox':
       return mailboxSource(entry, environment);
     case 'process':

@@ -172,7 +172,8 @@ describe('beaconOutlet refuses', () => {
     const refused = await post('machine', NONCE);
     expect(refused).toMatchObject({ status: 429, code: 'ERR_QUOTA' });
     expect(refused.headers['retry-after']).toBe('3');
-    expect(asked).toEqual(Array(2).fill({ name: 'asking', what: 'beacons', amount: 1 }));
+    const one = { name: 'asking', what: 'beacons', amount: 1 };
+    expect(asked).toEqual([one, one]);
     expect(outlet.status().details).toEqual({ beacons: 1, refused: 3 });
     expect(server.listener.refused.quota).toBe(1);
   });

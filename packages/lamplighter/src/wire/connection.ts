@@ -5,6 +5,7 @@ import { identityOfCertificate, type PeerIdentity } from '../identity/roles.js';
 import type { HttpExchange, Party } from './exchange.js';
 import type { Gate, Spending } from './gate.js';
 import type { Access } from './listener-access.js';
+import { networkOf } from './network.js';
 
 /** How long each stage of a connection may take. */
 export interface ConnectionTimeouts {
@@ -26,6 +27,8 @@ export class Connection implements Party {
   readonly exchanges = new Set<HttpExchange>();
   /** Where the client is; undefined for other carriers than TCP. */
   readonly remoteAddress: string | undefined;
+  /** Whose share it counts against: role and name, or the network where nobody is known. */
+  readonly group: string;
   /** Serves no further request: the listener stops, or this peer was let in by a CA that is no longer ours. */
   retired = false;
   /** What its first request is answered with; it closes after that. */
@@ -44,6 +47,10 @@ export class Connection implements Party {
     const { peer, expiresMs } = socket instanceof TLSSocket ? holderOf(socket, access) : NOBODY;
     this.#peer = peer;
     this.#expiresMs = expiresMs;
+    this.group =
+      peer === undefined || peer instanceof LamplighterError
+        ? networkOf(this.remoteAddress)
+        : `${peer.role}/${peer.name}`;
   }
 
   /**

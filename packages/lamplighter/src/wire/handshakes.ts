@@ -1,4 +1,5 @@
 import type net from 'node:net';
+import { HandshakePace } from './handshake-pace.js';
 import type { RefusedReason } from './listener-limits.js';
 import { networkOf } from './network.js';
 import { WaitingLine } from './waiting-line.js';
@@ -6,13 +7,6 @@ import { WaitingLine } from './waiting-line.js';
 // Implementation constants.
 /** What one network may have of the places, so that there is always one for another. */
 const SHARE = 0.75;
-/** What one turn of the event loop gives to beginning handshakes; all else that is due comes in between. */
-const TURN_BUDGET_MS = 10;
-/**
- * Connections accepted before handshakes are begun again. Node 20 accepts one a turn, and in the kernel's queue nobody can
- * choose among them: a quiet machine stood there for two seconds behind 600 others.
- */
-const MAX_GATHERED = 32;
 
 /** The bounds of {@link Handshakes}. */
 export interface HandshakeLimits {
@@ -58,11 +52,7 @@ export class Handshakes {
   /** By both ends' addresses, the oldest first. */
   readonly #begun = new Map<string, Entry>();
   readonly #begunPerNetwork = new Map<string, number>();
-  #isTurnDue = false;
-  /** Connections accepted in this turn: when it brought one there may be more where it came from. */
-  #accepted = 0;
-  /** Connections accepted since handshakes were last begun. */
-  #gathered = 0;
+  readonly #pace = new HandshakePace((least, endMs) => this.#beginSome(least, endMs));
   #patience: NodeJS.Timeout | undefined;
 
   constructor(limits: HandshakeLimits, doors: HandshakeDoors) {
@@ -88,19 +78,19 @@ export class Handshakes {
 
   /** A TCP connection has come: its handshake is begun when it may be, or it is destroyed. */
   offer(socket: net.Socket): void {
-    this.#accepted += 1;
+    this.#pace.accepted();
     const key = addressesOf(socket);
     // Gone before we came to it.
     if (key === undefined) {
       socket.destroy();
       return;
     }
-    const network = networkOf(socket.remoteAddress);
+    const group = networkOf(socket.remoteAddress);
     const late = setTimeout(() => this.#drop(entry, 'handshakeTimeout'), this.#limits.handshakeTimeoutMs);
-    const entry: Entry = { socket, key, network, late, beganMs: Infinity };
+    const entry: Entry = { socket, key, group, late, beganMs: Infinity };
     socket.once('close', () => this.#gone(entry));
     const isFull = this.#waiting.size >= this.#limits.maxWaiting;
-    if (isFull && this.#waiting.sizeOf(network) >= this.#waiting.longest().size) {
+    if (isFull && this.#waiting.sizeOf(group) >= this.#waiting.longest().size) {
       // It would be the one to go as soon as it speaks.
       this.#drop(entry, 'tooManyHandshakes');
       return;
@@ -121,9 +111,7 @@ export class Handshakes {
 
   /** Begins as many as may be, soon: called when there may be room again. */
   proceed(): void {
-    if (this.#isTurnDue || this.#waiting.size === 0) return;
-    this.#isTurnDue = true;
-    setImmediate(() => this.#turn());
+    if (this.#waiting.size > 0) this.#pace.due();
   }
 
   /** Destroys everything that is not through its handshake. */
@@ -147,20 +135,8 @@ export class Handshakes {
     this.proceed();
   }
 
-  #turn(): void {
-    this.#isTurnDue = false;
-    this.#gathered += this.#accepted;
-    const mayBeMore = this.#accepted > 0 && this.#gathered < MAX_GATHERED;
-    this.#accepted = 0;
-    if (mayBeMore) {
-      this.proceed();
-      return;
-    }
-    this.#gathered = 0;
-    this.#beginUntil(performance.now() + TURN_BUDGET_MS);
-  }
-
-  #beginUntil(endMs: number): void {
+  /** @param least - as many as may be, until `endMs`; so many also after it */
+  #beginSome(least: number, endMs: number): void {
     const entry = this.#next();
     if (entry === undefined) {
       this.#awaitPatience();
@@ -170,16 +146,16 @@ export class Handshakes {
     clearTimeout(entry.late);
     entry.beganMs = nowMs;
     this.#begun.set(entry.key, entry);
-    this.#begunPerNetwork.set(entry.network, this.#begunIn(entry.network) + 1);
+    this.#begunPerNetwork.set(entry.group, this.#begunIn(entry.group) + 1);
     this.#doors.begin(entry.socket);
     // Node hands on what the connection has said in a tick of its own; only then is the price of this one known.
-    if (nowMs < endMs) process.nextTick(() => this.#beginUntil(endMs));
+    if (nowMs < endMs || least > 1) process.nextTick(() => this.#beginSome(least - 1, endMs));
     else this.proceed();
   }
 
   #next(): Entry | undefined {
     if (this.#begun.size >= this.#limits.maxHandshakes || !this.#doors.hasRoom()) return undefined;
-    return this.#waiting.take((network) => this.#begunIn(network) < this.#maxPerNetwork);
+    return this.#waiting.take((group) => this.#begunIn(group) < this.#maxPerNetwork);
   }
 
   /** Some wait, and no place is free: looks again when the oldest handshake has had its time. */
@@ -206,7 +182,7 @@ export class Handshakes {
     for (const entry of this.#begun.values()) {
       if (wanted === 0 || entry.beganMs > latestMs) return;
       // Where places are free, only a network's own handshakes are in its way.
-      if (!isFull && this.#waiting.sizeOf(entry.network) === 0) continue;
+      if (!isFull && this.#waiting.sizeOf(entry.group) === 0) continue;
       this.#drop(entry, 'tooManyHandshakes');
       wanted -= 1;
     }
@@ -235,14 +211,14 @@ export class Handshakes {
 
   #leave(entry: Entry): void {
     this.#begun.delete(entry.key);
-    const left = this.#begunIn(entry.network) - 1;
-    if (left > 0) this.#begunPerNetwork.set(entry.network, left);
-    else this.#begunPerNetwork.delete(entry.network);
+    const left = this.#begunIn(entry.group) - 1;
+    if (left > 0) this.#begunPerNetwork.set(entry.group, left);
+    else this.#begunPerNetwork.delete(entry.group);
     this.proceed();
   }
 
-  #begunIn(network: string): number {
-    return this.#begunPerNetwork.get(network) ?? 0;
+  #begunIn(group: string): number {
+    return this.#begunPerNetwork.get(group) ?? 0;
   }
 }
 
@@ -250,7 +226,8 @@ export class Handshakes {
 interface Entry {
   readonly socket: net.Socket;
   readonly key: string;
-  readonly network: string;
+  /** Its network. */
+  readonly group: string;
   /** Ends it when its handshake was not begun in time. */
   readonly late: NodeJS.Timeout;
   /** Monotonic milliseconds (performance.now). */

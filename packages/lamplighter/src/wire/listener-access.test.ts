@@ -36,10 +36,10 @@ async function anyone(
 }
 
 /** A client over TCP without TLS. */
-async function openPlain(port: number, localAddress = '127.0.0.1'): Promise<Answers> {
+async function openPlain(port: number, localAddress: string): Promise<net.Socket> {
   const socket = net.connect({ port, host: '127.0.0.1', localAddress });
   await once(socket, 'connect');
-  return new Answers(socket);
+  return socket;
 }
 
 const kinds = ['server', 'plain'] as const;
@@ -48,8 +48,11 @@ type Kind = (typeof kinds)[number];
 const served = (kind: Kind, options: ListenerOptions = {}): ReturnType<typeof anyone> =>
   anyone(kind === 'plain' ? undefined : relay, { ...options, access: kind });
 
-const client = async (kind: Kind, port: number): Promise<Answers> =>
-  kind === 'plain' ? openPlain(port) : new Answers(await openTls({ port, ca: authority.pem }));
+async function client(kind: Kind, port: number, from = '127.0.0.1'): Promise<Answers> {
+  const plain = await openPlain(port, from);
+  if (kind === 'plain') return new Answers(plain);
+  return new Answers(await openTls({ socket: plain, ca: authority.pem }));
+}
 
 describe.each(kinds)('access %s', (kind) => {
   it('serves whoever asks, any method at any path, and says where he is', async () => {
@@ -91,6 +94,20 @@ describe.each(kinds)('access %s', (kind) => {
     expect((await excess.ask(get('/'))).status).toBe(503);
     await excess.closed;
     expect((await first.ask(get('/'))).status).toBe(200);
+  });
+
+  it('takes an idle connection from the address with the most when another has none', async () => {
+    const { port, listener } = await served(kind, { maxConnections: 3 });
+    const many = [await client(kind, port), await client(kind, port), await client(kind, port)];
+    for (const peer of many) await peer.ask(get('/'));
+    const other = await client(kind, port, '127.0.0.2');
+    expect((await other.ask(get('/'))).body).toBe('GET / 127.0.0.2 ');
+    await many[0]?.closed;
+    expect(listener.refused.tooManyConnections).toBe(1);
+    for (const peer of [...many.slice(1), other]) expect((await peer.ask(get('/'))).status).toBe(200);
+    expect(listener.connections).toBe(3);
+    // One more of the same is one too many.
+    expect((await (await client(kind, port)).ask(get('/'))).status).toBe(503);
   });
 
   it('closes who stays idle', async () => {

@@ -99,3 +99,76 @@ describe('too many', () => {
     expect(listener.refused.pipelined).toBe(1);
   });
 });
+
+describe('a loop that cannot keep up with its requests', () => {
+  it('answers everybody in turn, and 503 to the one that has more waiting when its time is over', async () => {
+    const { port, listener } = await serve({ maxLagMs: 20, maxQueued: 1 });
+    const answered: string[] = [];
+    listener.route({
+      method: 'POST',
+      path: '/slow',
+      roles: ['machine'],
+      maxBodyBytes: 1,
+      handle: async (exchange) => {
+        answered.push(exchange.peer.name);
+        const endMs = performance.now() + 100;
+        while (performance.now() < endMs);
+        exchange.reply(200, {}, exchange.body);
+      },
+    });
+    const slow = (mark: string): string =>
+      `POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n${mark}`;
+    const greedy = await connect(port);
+    const quiet = await connect(port, { role: 'machine', name: 'quiet' });
+    // The first takes its turn, and all others are read before the next one begins.
+    greedy.socket.write(slow('a') + slow('b') + slow('c') + slow('d'));
+    const served = await quiet.ask(slow('q'));
+    expect(served).toMatchObject({ status: 200, body: 'q' });
+    const statuses: number[] = [];
+    const bodies: string[] = [];
+    while (statuses.length < 4) {
+      const { status, body, headers } = await greedy.ask('');
+      statuses.push(status);
+      bodies.push(body);
+      if (status === 503) expect(headers['retry-after']).toMatch(/^[1-5]$/);
+    }
+    // Whatever was refused, no answer is out of its order, and the last is not refused: it is the only one left.
+    expect(statuses.filter((status) => status === 503).length).toBe(listener.refused.overloaded);
+    expect(listener.refused.overloaded).toBeGreaterThan(0);
+    expect(statuses[0]).toBe(200);
+    expect([statuses[3], bodies[3]]).toEqual([200, 'd']);
+    expect(answered).toContain('quiet');
+    expect(answered.indexOf('quiet')).toBeLessThan(3);
+    // The connection is not lost.
+    expect((await greedy.ask(get('/hello'))).status).toBe(200);
+  });
+
+  it('does not answer what was cut while it waited', async () => {
+    const looks: (() => void)[] = [];
+    const { port, listener } = await serve({ before: () => looks.shift()?.() });
+    let handled = 0;
+    listener.route({
+      method: 'GET',
+      path: '/slow',
+      roles: ['machine'],
+      maxBodyBytes: 0,
+      handle: async (exchange) => {
+        handled += 1;
+        const endMs = performance.now() + 30;
+        while (performance.now() < endMs);
+        exchange.reply(200, {}, new Uint8Array(0));
+      },
+    });
+    const peer = await connect(port);
+    // Two requests are looked at when they come; the second again when its turn has come, and then it is cut.
+    looks.push(
+      () => undefined,
+      () => undefined,
+      () => listener.cut(),
+    );
+    peer.socket.write(get('/slow').repeat(2));
+    await peer.closed;
+    expect(handled).toBe(1);
+    expect(listener.refused.overloaded).toBe(0);
+  });
+});

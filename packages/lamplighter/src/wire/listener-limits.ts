@@ -1,8 +1,8 @@
 import type { HandshakeLimits } from './handshakes.js';
-import type { PressureLimits } from './pressure.js';
+import type { RequestLineLimits } from './request-line.js';
 
 /** Every bound of a listener. */
-export interface ListenerLimits extends HandshakeLimits, PressureLimits {
+export interface ListenerLimits extends HandshakeLimits, RequestLineLimits {
   /** From the handshake, or the first byte of a later request, to the end of its headers. */
   readonly headersTimeoutMs: number;
   /** From the headers to the end of the body. */
@@ -29,6 +29,7 @@ export const LISTENER_LIMITS: ListenerLimits = {
   writeTimeoutMs: 30_000,
   idleTimeoutMs: 65_000,
   maxHeaderBytes: 8_192,
+  answerBudgetMs: 2,
   maxLagMs: 200,
   maxQueued: 64,
   maxConnections: 1_024,

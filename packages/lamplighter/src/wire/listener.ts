@@ -16,6 +16,7 @@ import { Requests } from './requests.js';
 import type { Route } from './route.js';
 import { Router } from './router.js';
 import { listenTcp } from './tcp-listen.js';
+import { WaitingLine } from './waiting-line.js';
 
 export type { Exchange, ResponseStream, Route } from './route.js';
 export type { Access, ListenerMaterial } from './listener-access.js';
@@ -238,6 +239,7 @@ export class Listener {
       return;
     }
     const connection = new Connection(socket, this.#access);
+    if (this.#access !== 'mutual') this.#makeRoomFor(connection);
     if (this.#connections.size >= this.#limits.maxConnections) {
       // It is told so and closed. Those already there are not disturbed.
       connection.refusal = new LamplighterError('ERR_TOO_MANY_CONNECTIONS', 'all connections are taken');
@@ -256,6 +258,20 @@ export class Listener {
       () => this.#cutOverdue(),
       Math.min(this.#limits.headersTimeoutMs / 4, 1_000),
     ).unref();
+  }
+
+  /** Where nobody is known no gate counts: when all is taken, who has the most gives up an idle connection for who has less. */
+  #makeRoomFor({ group }: Connection): void {
+    if (this.#connections.size < this.#limits.maxConnections) return;
+    const line = new WaitingLine<Connection>();
+    for (const connection of this.#connections.values()) line.add(connection);
+    const most = line.longest();
+    if (most.size <= line.sizeOf(group) + 1) return;
+    const idle = [...most].find(({ exchanges }) => exchanges.size === 0);
+    if (idle === undefined) return;
+    this.#refusals.add('tooManyConnections');
+    this.#connections.delete(idle.socket);
+    idle.destroy(new LamplighterError('ERR_STOPPED', 'the connection was idle and its place was needed'));
   }
 
   #cutOverdue(): void {

@@ -3,10 +3,9 @@ import type { Duplex } from 'node:stream';
 import { LamplighterError } from '@lamplighter/core';
 import type { Connection } from './connection.js';
 import { HttpExchange } from './exchange.js';
-import { networkOf } from './network.js';
-import { Pressure, type PressureLimits } from './pressure.js';
 import { problemOf, rawProblem } from './problem.js';
 import type { Refusals } from './refusals.js';
+import { RequestLine, type RequestLineLimits } from './request-line.js';
 import type { Route } from './route.js';
 import type { Router } from './router.js';
 
@@ -27,7 +26,7 @@ export class Requests {
   readonly #router: Router;
   readonly #refusals: Refusals;
   readonly #hooks: RequestHooks;
-  readonly #pressure: Pressure;
+  readonly #line: RequestLine;
 
   /**
    * @param connections - those whose handshake is done, by their socket
@@ -37,13 +36,13 @@ export class Requests {
     router: Router,
     refusals: Refusals,
     hooks: RequestHooks,
-    limits: PressureLimits,
+    limits: RequestLineLimits,
   ) {
     this.#connections = connections;
     this.#router = router;
     this.#refusals = refusals;
     this.#hooks = hooks;
-    this.#pressure = new Pressure(limits);
+    this.#line = new RequestLine(limits);
   }
 
   /** Serves what a server's connections ask. */
@@ -67,20 +66,35 @@ export class Requests {
     const exchange = new HttpExchange(request, response, connection);
     connection.began(exchange);
     response.on('close', () => connection.finished(exchange));
-    let route: Route | undefined;
+    const fail = (error: unknown, route?: Route): void =>
+      this.#fail(error, connection, exchange, request, route);
     try {
       if (connection.refusal !== undefined) throw connection.refusal;
       if (oddExpectation) throw new LamplighterError('ERR_BAD_REQUEST', 'only 100-continue can be expected');
       const { identity } = connection;
       connection.admit();
-      this.#pressure.admit(identity?.name ?? networkOf(connection.remoteAddress));
-      route = this.#router.routeFor(identity, request);
+      const route = this.#router.routeFor(identity, request);
       await exchange.readBody(route.maxBodyBytes);
-      await route.handle(exchange);
-      if (!exchange.answered) throw new Error(`${route.method} ${route.path} gave no answer`);
+      let hasWaited = false;
+      const answer = (): Promise<void> => this.#answer(exchange, route, hasWaited);
+      // Not before: an answer given before the body is read costs the connection, and a new one costs more than an answer.
+      this.#line.take(connection.group, {
+        answer: () => void answer().catch((error: unknown) => fail(error, route)),
+        refuse: fail,
+      });
+      hasWaited = true;
     } catch (error) {
-      this.#fail(error, connection, exchange, request, route);
+      fail(error);
     }
+  }
+
+  async #answer(exchange: HttpExchange, route: Route, hasWaited: boolean): Promise<void> {
+    if (hasWaited) {
+      this.#hooks.before();
+      if (exchange.answered) return;
+    }
+    await route.handle(exchange);
+    if (!exchange.answered) throw new Error(`${route.method} ${route.path} gave no answer`);
   }
 
   #fail(

@@ -2,21 +2,21 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { WaitingLine } from './waiting-line.js';
 
-const member = (network: string, number = 0): { network: string; number: number } => ({ network, number });
+const member = (group: string, number = 0): { group: string; number: number } => ({ group, number });
 
-function lineOf(...networks: string[]): WaitingLine<{ network: string; number: number }> {
-  const line = new WaitingLine<{ network: string; number: number }>();
-  for (const [number, network] of networks.entries()) line.add(member(network, number));
+function lineOf(...groups: string[]): WaitingLine<{ group: string; number: number }> {
+  const line = new WaitingLine<{ group: string; number: number }>();
+  for (const [number, group] of groups.entries()) line.add(member(group, number));
   return line;
 }
 
 const anybody = (): boolean => true;
 
 describe('WaitingLine', () => {
-  it('lets networks take turns, each in the order its members came', () => {
+  it('lets groups take turns, each in the order its members came', () => {
     const line = lineOf('a', 'a', 'a', 'b', 'c', 'c');
     const taken = Array.from({ length: 7 }, () => line.take(anybody));
-    expect(taken.map((one) => one && `${one.network}${one.number}`)).toEqual([
+    expect(taken.map((one) => one && `${one.group}${one.number}`)).toEqual([
       'a0',
       'b3',
       'c4',
@@ -28,31 +28,31 @@ describe('WaitingLine', () => {
     expect(line.size).toBe(0);
   });
 
-  it('passes over a network that may not have a turn, and does not move it', () => {
+  it('passes over a group that may not have a turn, and does not move it', () => {
     const line = lineOf('a', 'b', 'a');
-    expect(line.take((network) => network !== 'a')?.network).toBe('b');
-    expect(line.take((network) => network !== 'a')).toBeUndefined();
+    expect(line.take((group) => group !== 'a')?.group).toBe('b');
+    expect(line.take((group) => group !== 'a')).toBeUndefined();
     expect(line.take(anybody)?.number).toBe(0);
   });
 
-  it('knows the network with the most, and of several the one whose turn comes last', () => {
+  it('knows the group with the most, and of several the one whose turn comes last', () => {
     expect([...lineOf('a', 'b', 'b', 'c').longest()].map(({ number }) => number)).toEqual([1, 2]);
-    expect([...lineOf('a', 'b', 'c').longest()].map(({ network }) => network)).toEqual(['c']);
+    expect([...lineOf('a', 'b', 'c').longest()].map(({ group }) => group)).toEqual(['c']);
     expect(lineOf().longest().size).toBe(0);
   });
 
   it('gives everybody exactly once, whatever is added, deleted and taken', () => {
     const step = fc.record({
       what: fc.constantFrom('add', 'delete', 'take'),
-      network: fc.constantFrom('a', 'b', 'c'),
+      group: fc.constantFrom('a', 'b', 'c'),
     });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const line = new WaitingLine<{ network: string; number: number }>();
-        const inside = new Set<{ network: string; number: number }>();
-        for (const [number, { what, network }] of steps.entries()) {
+        const line = new WaitingLine<{ group: string; number: number }>();
+        const inside = new Set<{ group: string; number: number }>();
+        for (const [number, { what, group }] of steps.entries()) {
           if (what === 'add') {
-            const one = member(network, number);
+            const one = member(group, number);
             line.add(one);
             line.add(one);
             inside.add(one);
@@ -63,12 +63,12 @@ describe('WaitingLine', () => {
           } else {
             const [one] = inside;
             if (one !== undefined) expect(line.delete(one)).toBe(inside.delete(one));
-            expect(line.delete(member(network))).toBe(false);
+            expect(line.delete(member(group))).toBe(false);
           }
           expect(line.size).toBe(inside.size);
           expect(new Set(line)).toEqual(inside);
           for (const name of ['a', 'b', 'c']) {
-            expect(line.sizeOf(name)).toBe([...inside].filter((one) => one.network === name).length);
+            expect(line.sizeOf(name)).toBe([...inside].filter((one) => one.group === name).length);
           }
         }
       }),

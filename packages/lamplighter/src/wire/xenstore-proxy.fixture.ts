@@ -13,11 +13,12 @@ export interface RecordedRequest {
 }
 
 /** Stands between a client and xenstored and keeps what was asked, in its order. */
-export class RecordingProxy {
+export class XenstoreProxy {
   readonly socket: string;
   readonly #folder: string;
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
+  readonly #pairs = new Map<net.Socket, net.Socket>();
   readonly #asked: RecordedRequest[] = [];
 
   private constructor(folder: string, upstream: string) {
@@ -25,6 +26,7 @@ export class RecordingProxy {
     this.socket = path.join(folder, 'socket');
     this.#server = net.createServer((client) => {
       const daemon = net.connect(upstream);
+      this.#pairs.set(daemon, client);
       const decoder = new XenstoreMessageDecoder();
       client.on('data', (chunk: Buffer) =>
         decoder.push(chunk, ({ type, transactionId, payload }) => {
@@ -43,9 +45,9 @@ export class RecordingProxy {
     });
   }
 
-  static async start(upstream: string): Promise<RecordingProxy> {
+  static async start(upstream: string): Promise<XenstoreProxy> {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'proxy-'));
-    const proxy = new RecordingProxy(folder, upstream);
+    const proxy = new XenstoreProxy(folder, upstream);
     proxy.#server.listen(proxy.socket);
     await once(proxy.#server, 'listening');
     return proxy;
@@ -53,6 +55,15 @@ export class RecordingProxy {
 
   asked(): readonly RecordedRequest[] {
     return this.#asked;
+  }
+
+  /** What the daemon says waits here until it is let go on. */
+  hold(): void {
+    for (const [daemon, client] of this.#pairs) daemon.unpipe(client);
+  }
+
+  goOn(): void {
+    for (const [daemon, client] of this.#pairs) daemon.pipe(client);
   }
 
   async stop(): Promise<void> {
