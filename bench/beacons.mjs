@@ -1,103 +1,172 @@
 // Beacons a second, over TLS 1.3 keep-alive and one a connection, beside a bare node:https server and pollen. Each server
 // has one core to itself, the clients the other; rivals take turns, so that a busy machine is busy for all.
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { median, short, table } from './figures.mjs';
+import { median, rounds, short, table } from './figures.mjs';
 import { freshConnections, keepAlive } from './load.mjs';
-import { freePort, pinThisProcess, processorSeconds, startServer } from './processes.mjs';
+import {
+  freePort,
+  newerNode,
+  pinThisProcess,
+  processorSeconds,
+  startServer,
+  versionOf,
+} from './processes.mjs';
 import { startPollen } from './pollen.mjs';
-import { machineTls, makeFolder, startRelay } from './relay.mjs';
+import { beaconRequest, machineTls, makeFolder, startRelay } from './relay.mjs';
 
-const ROUNDS = 11;
+const ROUNDS = rounds(11);
 const ROUND_MS = 400;
-const WARM_UP_MS = 1_500;
+/** Node compiles what was called often enough. */
+const WARM_UP = [
+  { load: keepAlive, answers: 15_000 },
+  { load: freshConnections, answers: 800 },
+];
+const WARM_UP_SLICE_MS = 250;
+const WARM_UP_MS = 10_000;
 const CONNECTIONS = 16;
-/** Where the rival stands among the contestants that all are compared to. */
-const BARE = 1;
 const RIVAL = fileURLToPath(new URL('rival-https.mjs', import.meta.url));
+/** What is promised: of the bare server's both rates, and of pollen's over keep-alive TLS. */
+const GOALS = { bare: 0.85, pollen: 1 };
+
+/**
+ * @typedef {object} Contestant
+ * @property {string} name
+ * @property {number} pid
+ * @property {import('./load.mjs').Target} target
+ * @property {number} [bare] the place of the bare server on the same Node: what a relay is compared to
+ */
 
 export async function run() {
   pinThisProcess();
-  const folder = await makeFolder();
-  const servers = [];
+  const closing = [];
   try {
-    const contestants = await startAll(folder, servers);
+    /** @type {Contestant[]} */
+    const contestants = [];
+    for (const node of [process.execPath, newerNode()]) {
+      if (node !== undefined) contestants.push(...(await startNodes(node, contestants.length, closing)));
+    }
+    const pollen = contestants.length;
+    contestants.push(...(await startPollens(closing)));
     for (const { name, target } of contestants) await warmUp(name, target);
-    await compare('keep-alive', keepAlive, contestants);
-    await compare('new connections', freshConnections, contestants);
+    await compare('keep-alive', keepAlive, contestants, pollen);
+    await compare('new connections', freshConnections, contestants, pollen);
   } finally {
-    for (const server of servers) await server.stop();
-    folder.remove();
+    for (const close of closing.toReversed()) await close();
   }
 }
 
-async function startAll(folder, servers) {
-  const { file } = folder;
-  const secureContext = tls.createSecureContext({ ...machineTls(file), minVersion: 'TLSv1.3' });
-  const beacon = post('/v1/beacon', randomBytes(32));
-  const challenge = Buffer.from('GET /?challenge=0123456789abcdef HTTP/1.1\r\nhost: localhost\r\n\r\n');
-  const contestants = [];
-  const enter = (name, server, target) => {
-    if (!servers.includes(server)) servers.push(server);
-    contestants.push({ name, pid: server.pid, target });
-  };
-
-  const relay = { port: folder.port, tls: secureContext, request: beacon };
-  enter('lamplighter', await startRelay(folder), relay);
-
-  const bare = { port: await freePort(), tls: secureContext, request: beacon };
-  const files = ['ca.pem', 'relay.pem', 'relay.key'].map(file);
-  const command = [process.execPath, RIVAL, String(bare.port), ...files];
-  enter('bare node:https', await startServer(command, { port: bare.port, log: file('rival.log') }), bare);
-
-  const pollen = await startPollen(file);
-  if (pollen !== undefined) {
-    const secure = { port: pollen.secure, tls: secureContext, request: challenge };
-    enter('pollen, no client certificate', pollen, secure);
-    enter('pollen, plain HTTP', pollen, { port: pollen.plain, request: challenge });
-  }
-  return contestants;
+/** A relay and the bare server beside it, on the same Node. @returns {Promise<Contestant[]>} */
+async function startNodes(node, place, closing) {
+  const folder = await makeFolder();
+  closing.push(() => folder.remove());
+  const version = versionOf(node);
+  const target = { tls: contextOf(folder), request: beaconRequest(randomBytes(32)) };
+  const relay = await startRelay(folder, node);
+  closing.push(relay.stop);
+  const port = await freePort();
+  const files = ['ca.pem', 'relay.pem', 'relay.key'].map(folder.file);
+  const command = [node, RIVAL, String(port), ...files];
+  const bare = await startServer(command, { port, log: folder.file('rival.log') });
+  closing.push(bare.stop);
+  return [
+    {
+      name: `lamplighter, node ${version}`,
+      pid: relay.pid,
+      target: { ...target, port: folder.port },
+      bare: place + 1,
+    },
+    { name: `bare node:https, node ${version}`, pid: bare.pid, target: { ...target, port } },
+  ];
 }
 
-/** Node compiles what is hot; a node just started may also not be seeded yet. */
+/** @returns {Promise<Contestant[]>} over TLS first; none when pollen cannot be had */
+async function startPollens(closing) {
+  const folder = await makeFolder();
+  closing.push(() => folder.remove());
+  const pollen = await startPollen(folder.file);
+  if (pollen === undefined) return [];
+  closing.push(pollen.stop);
+  const { pid, plain, secure } = pollen;
+  const request = Buffer.from('GET /?challenge=0123456789abcdef HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  return [
+    {
+      name: 'pollen, no client certificate',
+      pid,
+      target: { port: secure, tls: contextOf(folder), request },
+    },
+    { name: 'pollen, plain HTTP', pid, target: { port: plain, request } },
+  ];
+}
+
+const contextOf = ({ file }) => tls.createSecureContext({ ...machineTls(file), minVersion: 'TLSv1.3' });
+
+/** What is hot is compiled, and a node just started is seeded. */
 async function warmUp(name, target) {
-  const deadline = performance.now() + 10_000;
-  for (;;) {
-    try {
-      for (const load of [keepAlive, freshConnections]) {
-        await load(target, { connections: CONNECTIONS, forMs: WARM_UP_MS });
+  for (const { load, answers } of WARM_UP) {
+    const deadline = performance.now() + WARM_UP_MS;
+    for (let done = 0; done < answers && performance.now() < deadline;) {
+      try {
+        done += await load(target, { connections: CONNECTIONS, forMs: WARM_UP_SLICE_MS });
+      } catch (cause) {
+        if (performance.now() > deadline) throw new Error(`${name} does not answer`, { cause });
+        await sleep(WARM_UP_SLICE_MS);
       }
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw new Error(`${name} does not answer`, { cause: error });
     }
   }
 }
 
 /**
- * What is compared is what the server's processor spent on an answer: a rival may be too quick for the clients, and its
- * core then waits.
+ * Both are shown: what the server's processor spent on an answer, and the rate. A rival may be too quick for the clients; its
+ * core then waits, and only the first of the two compares.
+ * @param {Contestant[]} contestants
+ * @param {number} pollen the place of pollen over TLS, if it is there
  */
-async function compare(what, load, contestants) {
+async function compare(what, load, contestants, pollen) {
   const runs = contestants.map(() => []);
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const [index, { pid, target }] of contestants.entries())
       runs[index].push(await measure(load, pid, target));
   }
   const middle = (index, of) => median(runs[index].map(of));
+  /** How much better than another, round by round: of rates ours to its, of times its to ours. */
+  const ratio = (index, other, of) =>
+    other === undefined || runs[other] === undefined
+      ? Number.NaN
+      : median(runs[index].map((one, round) => of(one, runs[other][round])));
+  const byRate = (one, other) => rate(one) / rate(other);
+  const byTime = (one, other) => busyEach(other) / busyEach(one);
+  const cell = (number) => (Number.isFinite(number) ? number.toFixed(2) : '-');
+
   table([
-    [what, 'a second', 'core busy', 'µs each', 'to bare node'],
-    ...contestants.map(({ name }, index) => [
+    [what, 'a second', 'core busy', 'µs each', 'rate to bare', 'time to bare', 'rate to pollen', 'time'],
+    ...contestants.map(({ name, bare }, index) => [
       name,
-      short(middle(index, ({ answers, seconds }) => answers / seconds)),
+      short(middle(index, rate)),
       `${Math.round(100 * middle(index, ({ busySeconds, seconds }) => busySeconds / seconds))} %`,
       short(1e6 * middle(index, busyEach)),
-      median(runs[index].map((run, round) => busyEach(runs[BARE][round]) / busyEach(run))).toFixed(2),
+      cell(ratio(index, bare, byRate)),
+      cell(ratio(index, bare, byTime)),
+      cell(index < pollen ? ratio(index, pollen, byRate) : Number.NaN),
+      cell(index < pollen ? ratio(index, pollen, byTime) : Number.NaN),
     ]),
   ]);
+  for (const [index, { name, bare }] of contestants.entries()) {
+    if (bare === undefined) continue;
+    judge(name, 'bare node:https', ratio(index, bare, byRate), GOALS.bare);
+    if (load === keepAlive) judge(name, 'pollen over TLS', ratio(index, pollen, byRate), GOALS.pollen);
+  }
 }
 
+function judge(name, rival, ratio, goal) {
+  if (Number.isNaN(ratio)) return;
+  const verdict = ratio >= goal ? 'met' : 'MISSED';
+  console.log(`  goal ${verdict}: ${name} at ${ratio.toFixed(2)} × ${rival}, promised ${goal.toFixed(2)}`);
+}
+
+const rate = ({ answers, seconds }) => answers / seconds;
 const busyEach = ({ answers, busySeconds }) => busySeconds / answers;
 
 async function measure(load, pid, target) {
@@ -109,10 +178,3 @@ async function measure(load, pid, target) {
     busySeconds: processorSeconds(pid) - startBusy,
   };
 }
-
-const post = (path, body) =>
-  Buffer.concat([
-    Buffer.from(`POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n`),
-    Buffer.from(`content-length: ${body.length}\r\n\r\n`),
-    body,
-  ]);

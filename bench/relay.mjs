@@ -3,9 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, LAMPLIGHTER, startServer } from './processes.mjs';
+import { atExit, freePort, LAMPLIGHTER, startServer } from './processes.mjs';
 
 const lamplighter = (...args) => execFileSync(process.execPath, [LAMPLIGHTER, ...args]);
+
+/** The most there can be: one machine asks here for what thousands would. */
+const NO_QUOTA = { beaconsPerMinute: 6_000_000, beaconBurst: 6_000_000, connections: 65_536 };
 
 /**
  * A folder with `ca`, `relay`, `machine` certificates and the configurations of both. `remove` deletes it.
@@ -13,11 +16,13 @@ const lamplighter = (...args) => execFileSync(process.execPath, [LAMPLIGHTER, ..
 export async function makeFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'lamplighter-bench-'));
   const file = (name) => join(folder, name);
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const forget = atExit(remove);
   lamplighter('ca', 'init', file('ca'));
   const issue = ['ca', 'issue', '--ca', file('ca'), '--out', folder];
   lamplighter(...issue, '--role', 'relay', '--name', 'relay', '--ip', '127.0.0.1');
   lamplighter(...issue, '--role', 'machine', '--name', 'machine');
-  const port = await freePort();
+  const [port, adminPort] = [await freePort(), await freePort()];
   const tls = (name) => ({ ca: 'ca.pem', cert: `${name}.pem`, key: `${name}.key` });
   // JSON is YAML.
   const relay = {
@@ -25,7 +30,8 @@ export async function makeFolder() {
     state: 'state',
     tls: tls('relay'),
     listen: { host: '127.0.0.1', port },
-    admin: { port: 0 },
+    admin: { port: adminPort },
+    quotas: { machine: NO_QUOTA },
     sources: [{ kind: 'timing' }, { kind: 'os' }],
     outlets: [{ kind: 'beacon' }],
   };
@@ -36,7 +42,7 @@ export async function makeFolder() {
   };
   writeFileSync(file('relay.yaml'), JSON.stringify(relay));
   writeFileSync(file('agent.yaml'), JSON.stringify(agent));
-  return { file, port, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { file, port, adminPort, remove: () => (remove(), forget()) };
 }
 
 /** The machine's side of mutual TLS. @param {(name: string) => string} file */
@@ -49,10 +55,19 @@ export const machineTls = (file) => ({
 /**
  * Starts the relay. With LAMPLIGHTER_PROFILE set to a folder it leaves a CPU profile there when it stops.
  * @param {{ file: (name: string) => string, port: number }} folder
+ * @param {string} [node] the Node that runs it
  */
-export function startRelay({ file, port }) {
+export function startRelay({ file, port }, node = process.execPath) {
   const profiles = process.env.LAMPLIGHTER_PROFILE;
   const profiling = profiles ? ['--cpu-prof', '--cpu-prof-dir', profiles] : [];
-  const command = [process.execPath, ...profiling, LAMPLIGHTER, 'node', '--config', file('relay.yaml')];
+  const command = [node, ...profiling, LAMPLIGHTER, 'node', '--config', file('relay.yaml')];
   return startServer(command, { port, log: file('relay.log') });
 }
+
+/** `POST /v1/beacon` as it goes over the wire. @param {Buffer} nonce */
+export const beaconRequest = (nonce) =>
+  Buffer.concat([
+    Buffer.from('POST /v1/beacon HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n'),
+    Buffer.from(`content-length: ${nonce.length}\r\n\r\n`),
+    nonce,
+  ]);

@@ -9,7 +9,7 @@ needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:ut
   strace:strace swtpm:swtpm tpm2_getrandom:tpm2-tools eb_server_egd:entropybroker ekeyd-egd-linux:ekeyd-egd-linux
   qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils
   systemctl:systemd systemd-analyze:systemd systemd-notify:systemd setpriv:util-linux python3:python3 curl:curl
-  shellcheck:shellcheck pollen:pollen pollinate:pollinate'
+  shellcheck:shellcheck pollen:pollen pollinate:pollinate xenstore-read:xenstore-utils'
 guest="$(dirname "$0")/guest-kernel.sh"
 
 missing=''

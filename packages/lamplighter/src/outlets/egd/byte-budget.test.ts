@@ -65,6 +65,18 @@ describe('ByteBudget', () => {
     expect(() => new ByteBudget(0, fixedEnvironment())).toThrow(RangeError);
   });
 
+  it('lets everybody go in order once it is lifted, and nobody wait after that', async () => {
+    const budget = new ByteBudget(100, fixedEnvironment());
+    await budget.take(100, never);
+    const order: string[] = [];
+    const waiting = ['first', 'second'].map((name) => budget.take(100, never).then(() => order.push(name)));
+    budget.lift();
+    await Promise.all(waiting);
+    expect(order).toEqual(['first', 'second']);
+    for (let i = 0; i < 10; i += 1) await budget.take(100, never);
+    expect(budget.waiting).toBe(0);
+  });
+
   it('never gives more than one second’s worth and its rate', async () => {
     await fc.assert(
       fc.asyncProperty(

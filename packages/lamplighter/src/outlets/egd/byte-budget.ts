@@ -18,6 +18,7 @@ export class ByteBudget {
   #filledAtNs: bigint;
   #queue: Waiting[] = [];
   #timer: { cancel(): void } | undefined;
+  #lifted = false;
 
   /** @param bytesPerSecond - > 0; also the most that can be spent at once */
   constructor(bytesPerSecond: number, environment: Pick<Environment, 'monotonicNs' | 'timers'>) {
@@ -44,6 +45,7 @@ export class ByteBudget {
       throw new RangeError('more than the budget can ever hold');
     }
     if (signal.aborted) return Promise.reject(signal.reason as Error);
+    if (this.#lifted) return Promise.resolve();
     this.#fill();
     if (this.#queue.length === 0 && this.#tokens >= costBytes) {
       this.#tokens -= costBytes;
@@ -66,6 +68,14 @@ export class ByteBudget {
       this.#queue.push(waiting);
       this.#serve();
     });
+  }
+
+  /** Nothing is counted from now on; whoever waits goes, in order. For the end: what is owed by then is paid. */
+  lift(): void {
+    this.#lifted = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    for (const { go } of this.#queue.splice(0)) go();
   }
 
   #fill(): void {

@@ -31,6 +31,8 @@ export interface EgdServices {
   readonly seeded: Seeded;
   readonly total: ByteBudget;
   readonly counts: EgdCounts;
+  /** What every client is sent before it asks, 0..255. */
+  readonly unaskedBytes: number;
   hear(uncreditedBytes: Uint8Array): void;
 }
 
@@ -89,9 +91,10 @@ export class EgdConnection {
     });
   }
 
-  /** Answers whatever has arrived by now, then closes. */
+  /** Answers whatever has arrived by now, over budget or not, then closes. */
   drain(): void {
     this.#draining = true;
+    this.#budget.lift();
     this.#wake?.();
   }
 
@@ -101,8 +104,9 @@ export class EgdConnection {
   }
 
   async #serve(): Promise<void> {
-    const { environment, counts } = this.#services;
+    const { environment, counts, unaskedBytes } = this.#services;
     try {
+      if (unaskedBytes > 0) await this.#sendUnasked(unaskedBytes);
       for (let chunk = await this.#read(); chunk !== undefined; chunk = await this.#read()) {
         environment.arrivals.note();
         this.#decoder.push(chunk);
@@ -173,6 +177,15 @@ export class EgdConnection {
         counts.bytes += request.lengthBytes;
       }
     }
+  }
+
+  /** As the answer to a request that QEMU sent while nobody was there. */
+  async #sendUnasked(lengthBytes: number): Promise<void> {
+    await this.#services.seeded.wait(this.#left.signal);
+    await this.#spend(lengthBytes);
+    const bytes = this.#stream.read(lengthBytes);
+    await this.#send({ kind: 'read', lengthBytes, blocking: true }, { kind: 'read', bytes });
+    this.#services.counts.bytes += lengthBytes;
   }
 
   async #spend(lengthBytes: number): Promise<void> {

@@ -225,6 +225,29 @@ describe('before the node is seeded', () => {
   });
 });
 
+describe('bytes that nobody asked for', () => {
+  it('come to whoever connects once the node is seeded, as many as one says, and answers behind them', async () => {
+    const outlet = await started({ unaskedBytes: 64 });
+    const [silent, asking] = [await client(), await client()];
+    asking.send('0210');
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2));
+    expect(outlet.status().bytes).toBe(0);
+    node.seed();
+    const all = [await silent.read(64), await asking.read(64 + 16)];
+    await vi.waitFor(() => expect(outlet.status().bytes).toBe(144));
+    expect(all[0]?.equals(all[1]?.subarray(0, 64) ?? Buffer.alloc(0))).toBe(false);
+    await outlet.stop(10_000);
+    expect((await silent.rest()).length + (await asking.rest()).length).toBe(0);
+  });
+
+  it('are none unless told, and 255 at most', async () => {
+    node.seed();
+    await started();
+    expect(await (await client()).ask('00', 4)).toEqual(Buffer.from('00001000', 'hex'));
+    for (const unaskedBytes of [-1, 256, 1.5]) expect(() => newOutlet({ unaskedBytes })).toThrow(RangeError);
+  });
+});
+
 describe('bounds', () => {
   beforeEach(() => node.seed());
 
@@ -339,16 +362,22 @@ describe('when an EGD outlet stops', () => {
     await stopping;
   });
 
-  it('a client over its budget is waited for until the deadline, then cut', async () => {
-    const outlet = await started({ bytesPerSecond: 256 });
-    const asking = await client();
-    asking.send('02ff'.repeat(50));
-    await asking.read(255);
+  it('a client over its budget is paid at once what it is owed', async () => {
+    const outlet = await started({ bytesPerSecond: 256, totalBytesPerSecond: 256 });
+    const [greedy, poor] = [await client(), await client()];
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2));
+    greedy.send('02ff'.repeat(50));
+    await greedy.read(255);
+    poor.send('02ff');
+    await vi.waitFor(() => expect(detail(outlet, 'overBudget')).toBe(1));
     const startedMs = performance.now();
-    await outlet.stop(200);
+    // By its budget this would take a minute.
+    const stopping = outlet.stop(10_000);
+    expect((await poor.rest()).length).toBe(255);
+    expect((await greedy.rest()).length).toBe(49 * 255);
+    await stopping;
     expect(performance.now() - startedMs).toBeLessThan(5_000);
     expect(outlet.status().state).toBe('stopped');
-    expect((await asking.rest()).length).toBeLessThan(50 * 255);
   });
 
   it('a client that does not read does not hold it up beyond the deadline', async () => {

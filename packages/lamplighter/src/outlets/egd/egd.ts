@@ -2,6 +2,7 @@ import { BlockList, type Server, type Socket, createServer, isIP } from 'node:ne
 import { LamplighterError } from '@lamplighter/core';
 import type { Endpoint, Environment } from '../../local/environment.js';
 import type { Stream } from '../../local/stream.js';
+import { MAX_EGD_LENGTH_BYTES } from '../../wire/egd.js';
 import { egdAddressText, parseEgdAddress } from '../../wire/egd-address.js';
 import { listenError } from '../../wire/listen-error.js';
 import type { OutletReport } from '../../wire/status.js';
@@ -42,6 +43,12 @@ export interface EgdOutletOptions {
   readonly maxConnections?: number;
   readonly bytesPerSecond?: number;
   readonly totalBytesPerSecond?: number;
+  /**
+   * Sent to whoever connects before it asks, 0..255; 0 unless told. For a socket that only QEMU uses, 64: its rng-egd never asks
+   * again for what it asked while nobody was there, and its guest would wait for ever; it takes these bytes for that answer.
+   * Without such a request they lie in the kernel's socket buffer until the guest asks: made ahead, which nothing else is.
+   */
+  readonly unaskedBytes?: number;
   readonly peers?: PeerDoor;
 }
 
@@ -69,6 +76,7 @@ class EgdOutlet implements Outlet {
   readonly #maxConnections: number;
   readonly #bytesPerSecond: number;
   readonly #totalBytesPerSecond: number;
+  readonly #unaskedBytes: number;
   readonly #stopping = new AbortController();
   readonly #connections = new Set<EgdConnection>();
   readonly #counts: EgdCounts = {
@@ -108,6 +116,13 @@ class EgdOutlet implements Outlet {
     if (Math.min(this.#bytesPerSecond, this.#totalBytesPerSecond) < LEAST_BYTES_PER_SECOND) {
       throw new RangeError(`a budget is at least ${LEAST_BYTES_PER_SECOND} bytes a second`);
     }
+    this.#unaskedBytes = options.unaskedBytes ?? 0;
+    if (
+      !Number.isInteger(this.#unaskedBytes) ||
+      this.#unaskedBytes < 0 ||
+      this.#unaskedBytes > MAX_EGD_LENGTH_BYTES
+    )
+      throw new RangeError(`unasked are 0 to ${MAX_EGD_LENGTH_BYTES} bytes`);
     refuseUnlessLocal(this.#endpoint, this.#list);
   }
 
@@ -119,6 +134,7 @@ class EgdOutlet implements Outlet {
       seeded: new Seeded(context.ready()),
       total: new ByteBudget(this.#totalBytesPerSecond, this.#environment),
       counts: this.#counts,
+      unaskedBytes: this.#unaskedBytes,
       hear: (bytes) => context.hear(bytes),
     };
     this.#spare = context.stream('client-1');
@@ -143,6 +159,7 @@ class EgdOutlet implements Outlet {
         overBudget: this.#services?.total.waiting ?? 0,
         ...counts,
         inputCreditBits: 0,
+        unaskedBytes: this.#unaskedBytes,
       },
     };
   }
@@ -161,6 +178,8 @@ class EgdOutlet implements Outlet {
     for (let turn = 0; turn < 2; turn += 1) await this.#environment.timers.turn();
     this.#server?.close();
     this.#services?.seeded.fail(new LamplighterError('ERR_STOPPED', 'the outlet is stopped'));
+    // QEMU never asks again for what it did not get: what is owed is paid now, one answer a client and turn.
+    this.#services?.total.lift();
     for (const connection of this.#connections) connection.drain();
     await Promise.all([...this.#connections].map(({ done }) => done));
     this.#spare?.close();
