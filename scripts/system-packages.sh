@@ -9,7 +9,8 @@ needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:ut
   strace:strace swtpm:swtpm tpm2_getrandom:tpm2-tools eb_server_egd:entropybroker ekeyd-egd-linux:ekeyd-egd-linux
   qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils
   systemctl:systemd systemd-analyze:systemd systemd-notify:systemd setpriv:util-linux python3:python3 curl:curl
-  shellcheck:shellcheck pollen:pollen pollinate:pollinate xenstore-read:xenstore-utils'
+  shellcheck:shellcheck pollen:pollen pollinate:pollinate xenstore-read:xenstore-utils
+  xenstored:xen-utils-N'
 guest="$(dirname "$0")/guest-kernel.sh"
 
 missing=''
@@ -24,6 +25,8 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 if [ -n "$missing" ]; then
   apt-get update -qq
+  # Its name has the version of Xen in it.
+  missing=$(echo "$missing" | sed "s/xen-utils-N/$(apt-cache search --names-only '^xen-utils-[0-9.]*$' | sort -V | tail -n 1 | cut -d' ' -f1)/")
   # shellcheck disable=SC2086
   apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi

@@ -7,6 +7,7 @@ import { addCameraCommand } from './camera-command.js';
 import { addConfigCommand } from './config-command.js';
 import { addDoctorCommand } from './doctor-command.js';
 import { addEnrollCommand } from './enroll-command.js';
+import { addHostCommand } from './host-command.js';
 import { addNodeCommand } from './node-command.js';
 import { addSeedCommand } from './seed-command.js';
 import { addSourcesCommand } from './sources-command.js';
@@ -32,6 +33,7 @@ const program = new Command('lamplighter')
 for (const add of [
   addUpCommand,
   addNodeCommand,
+  addHostCommand,
   addAgentCommand,
   addBeaconCommand,
   addEnrollCommand,

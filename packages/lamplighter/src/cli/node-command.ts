@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
-import { reasonOf } from '../wire/reason.js';
-import type { NodeStatus } from '../wire/status.js';
-import { stopped, untilStopped } from './terminal.js';
+import { NODE_SIGNALS, runNode } from './node-run.js';
 
 /** `lamplighter node --config FILE` */
 export function addNodeCommand(program: Command): void {
@@ -9,82 +7,9 @@ export function addNodeCommand(program: Command): void {
     .command('node')
     .description('run a node: an office, a relay or a VM host, as its configuration says')
     .requiredOption('--config <file>', 'configuration, YAML')
-    .addHelpText(
-      'after',
-      '\nSIGHUP reloads configuration and certificates; when the new one is not valid the old one stays.\nSIGUSR2 says that this machine was restored from a snapshot, cloned or asleep, where nothing else tells.\nLogs go to standard error, one JSON object a line.',
-    )
+    .addHelpText('after', NODE_SIGNALS)
     .action(async ({ config: file }: { config: string }) => {
-      const [
-        { loadNodeConfig },
-        { openLog },
-        { Node },
-        { systemEnvironment },
-        { systemNative },
-        { serviceNotifier },
-      ] = await Promise.all([
-        import('../node/config.js'),
-        import('../node/log.js'),
-        import('../node/node.js'),
-        import('../local/environment.js'),
-        import('../local/native-doors.js'),
-        import('../local/service-notify.js'),
-      ]);
-      const environment = systemEnvironment();
-      const config = await loadNodeConfig(environment, file);
-      const log = openLog(config.log.level, config.name);
-      const stopping = untilStopped();
-      const node = new Node(config, { environment, log, file });
-
-      const service = serviceNotifier({
-        environment,
-        variables: process.env,
-        pid: process.pid,
-        describe: () => describe(node.status()),
-        onFault: (error) => log.warn({ reason: reasonOf(error) }, 'the service manager is not told'),
-      });
-
-      process.on('SIGHUP', () => {
-        const reloading = node
-          .reload(() => loadNodeConfig(environment, file))
-          .then(
-            () => log.info('configuration reloaded'),
-            (error: unknown) =>
-              log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
-          );
-        service.reloading(reloading);
-      });
-      // A core dump would hold keys and pools. Without the addon the limits of the service have to do.
-      systemNative.disableCoreDumps();
-      // Node would open its debugger at SIGUSR1.
-      process.on('SIGUSR1', () => undefined);
-      process.on('SIGUSR2', () => {
-        try {
-          node.resume();
-        } catch (error) {
-          log.warn({ reason: reasonOf(error) }, 'nothing to resume');
-        }
-      });
-      try {
-        await node.start();
-        node.ready().then(
-          () => service.ready(),
-          () => undefined,
-        );
-        await stopped(stopping);
-        log.info('stopping');
-        service.stopping();
-        await node.stop();
-        log.info('stopped');
-      } finally {
-        await service.stop();
-      }
+      const { loadNodeConfig } = await import('../node/config.js');
+      await runNode({ file, load: (environment) => loadNodeConfig(environment, file) });
     });
-}
-
-/** A node in one line, for `systemctl status`. */
-function describe({ state, reasons, basis, configuration }: NodeStatus): string {
-  const why = reasons.map(({ message }) => message).join('; ');
-  const rests = basis.length > 0 ? `; basis: ${basis.join(', ')}` : '';
-  const old = configuration.reloadError === undefined ? '' : '; the new configuration is not followed';
-  return `${state}${why === '' ? '' : `: ${why}`}${rests}${old}`;
 }
