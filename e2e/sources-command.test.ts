@@ -7,7 +7,7 @@ import { lines, transcript } from './transcript.fixture.js';
 
 const STOP_MS = 2_000;
 /** Kinds that every machine may have by itself, and what the others cannot do without. */
-const HERE = ['xenstore', 'public', 'whirlwind', 'timing', 'jitter', 'hwrng', 'tpm', 'cpu', 'os'];
+const HERE = ['trickle', 'xenstore', 'public', 'whirlwind', 'timing', 'jitter', 'hwrng', 'tpm', 'cpu', 'os'];
 const CONFIGURED = {
   camera: 'url',
   feed: 'url',
@@ -164,7 +164,7 @@ describe('lamplighter sources try', () => {
     [
       ['lamp'],
       "there is no source 'lamp' [ERR_USAGE]",
-      'there is: camera, feed, beacon, pollen, egd, mailbox, xenstore, process, public, whirlwind, timing, jitter, hwrng, tpm, cpu, os',
+      'there is: camera, feed, beacon, pollen, egd, trickle, mailbox, xenstore, process, public, whirlwind, timing, jitter, hwrng, tpm, cpu, os',
     ],
     [
       ['timing', '--set', 'periodMs=soon'],

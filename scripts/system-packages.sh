@@ -10,8 +10,10 @@ needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:ut
   qemu-system-x86_64:qemu-system-x86 v4l2-ctl:v4l-utils xz:xz-utils
   systemctl:systemd systemd-analyze:systemd systemd-notify:systemd setpriv:util-linux python3:python3 curl:curl
   shellcheck:shellcheck pollen:pollen pollinate:pollinate xenstore-read:xenstore-utils
-  xenstored:xen-utils-N'
+  xenstored:xen-utils-N virt-xml-validate:libvirt-clients libvirtd:libvirt-daemon
+  libvirtd:libvirt-daemon-driver-qemu xmllint:libxml2-utils'
 guest="$(dirname "$0")/guest-kernel.sh"
+cloud="$(dirname "$0")/cloud-kernel.sh"
 
 missing=''
 for pair in $needed; do
@@ -19,6 +21,7 @@ for pair in $needed; do
 done
 if [ "${1:-}" = --missing ]; then
   sh "$guest" --cached >/dev/null || missing="$missing guest-kernel"
+  sh "$cloud" --cached >/dev/null || missing="$missing cloud-kernel"
   [ -z "$missing" ] || echo "$missing"
   exit 0
 fi
@@ -31,3 +34,4 @@ if [ -n "$missing" ]; then
   apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 sh "$guest" >/dev/null
+sh "$cloud" >/dev/null

@@ -11,7 +11,7 @@ describe('PART_LABELS', () => {
   it('is the table of the format, in its order', () => {
     expect(PART_LABELS.join(' ')).toBe(
       'certificate nonce start stream realtime monotonic boot-id counter vm-generation cycles root camera feed beacon ' +
-        'pollen egd mailbox xenstore process public seed pools whirlwind timing jitter hwrng tpm cpu os',
+        'pollen egd trickle mailbox xenstore process public seed pools whirlwind timing jitter hwrng tpm cpu os',
     );
   });
 

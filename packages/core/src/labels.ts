@@ -23,6 +23,7 @@ export const PART_LABELS = Object.freeze([
   'beacon',
   'pollen',
   'egd',
+  'trickle',
   'mailbox',
   'xenstore',
   'process',

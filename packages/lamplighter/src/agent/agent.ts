@@ -12,11 +12,12 @@ import { basisFromWords, NO_BASIS } from '../wire/basis.js';
 import { boot, type BootDoors, type BootReport } from './boot.js';
 import type { AgentConfig } from './config.js';
 import type { RenewalReport } from './renewal.js';
+import { HostLine } from './host-line.js';
 import { RenewalLoop } from './renewal-loop.js';
 import { writeReport } from './report-file.js';
 
 /** What the agent's root knows its inputs by. */
-const SOURCE = { resume: 254, client: 255 } as const;
+const SOURCE = { host: 253, resume: 254, client: 255 } as const;
 const STOP_DEADLINE_MS = 1_500;
 /** The longest wait for a relay that asks to be left alone: whatever it says, it is asked again some time. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
@@ -60,6 +61,7 @@ export class Agent {
   #lastAt = '';
   #writing: Promise<void> = Promise.resolve();
   readonly #socket: Outlet | undefined;
+  readonly #host: HostLine | undefined;
   #settleReady: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   readonly #ready: Promise<void>;
 
@@ -94,7 +96,15 @@ export class Agent {
         options.onRenewal?.(renewal);
       },
     });
-    const { socket } = config;
+    const { socket, host } = config;
+    this.#host =
+      host &&
+      new HostLine({
+        ...host,
+        environment,
+        hear: (bytes) => this.#accumulator.add(SOURCE.host, bytes),
+        onBurst: (bytes) => this.#hearBurst(bytes),
+      });
     this.#socket =
       socket &&
       egdOutlet({
@@ -135,6 +145,7 @@ export class Agent {
       const first = await booting;
       this.#settleReady.resolve();
       this.#clones.start();
+      await this.#host?.start(this.#stopping.signal);
       this.#running = this.#refreshFrom(first);
       this.#renewals.start();
       return first;
@@ -150,6 +161,12 @@ export class Agent {
     this.#clones.resume();
   }
 
+  /** The host says that this machine was restored, and gives what no other copy has: into the root before anything is asked. */
+  #hearBurst(bytes: Uint8Array): void {
+    this.#accumulator.reseedDirect('resume', [{ label: 'process/host', bytes }]);
+    this.#clones.resume('host');
+  }
+
   /** Ends the wait or the refresh under way; resolves when everything is let go. Idempotent. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -157,11 +174,12 @@ export class Agent {
   }
 
   async #stop(): Promise<void> {
-    this.#clones.stop();
+    const unwatched = this.#clones.stop();
+    await this.#host?.stop();
     await this.#socket?.stop(STOP_DEADLINE_MS);
     this.#stopping.abort();
     this.#settleReady.reject(new LamplighterError('ERR_STOPPED', 'the agent is stopping'));
-    await Promise.all([this.#running, this.#renewals.stop()]);
+    await Promise.all([this.#running, this.#renewals.stop(), unwatched]);
     if (this.#accumulator.seeded) await this.#options.keeper.foldRoot(this.#accumulator);
     this.#accumulator.destroy();
   }

@@ -30,6 +30,7 @@ function configOf(value: unknown): AgentConfig {
     'state',
     'report',
     'socket',
+    'host',
     'refreshMs',
     'kernel',
   ]);
@@ -60,6 +61,7 @@ function configOf(value: unknown): AgentConfig {
       creditBits: integerOf(kernel['creditBits'], 0, 512, 0),
     },
     ...(config['socket'] !== undefined && { socket: socketOf(config['socket']) }),
+    ...(config['host'] !== undefined && { host: hostOf(config['host']) }),
     ...(config['authority'] !== undefined && {
       authority: upstreamOf(fieldsOf(config['authority'], ['url', 'peer'])),
     }),
@@ -98,6 +100,11 @@ function socketOf(value: unknown): NonNullable<AgentConfig['socket']> {
     uids: ids(socket['uids']),
     gids: ids(socket['gids']),
   };
+}
+
+function hostOf(value: unknown): NonNullable<AgentConfig['host']> {
+  const { device } = fieldsOf(value, ['device']);
+  return device === undefined ? {} : { device: pathOf(device) };
 }
 
 function accept(isAcceptable: boolean): asserts isAcceptable {

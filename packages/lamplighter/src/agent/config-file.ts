@@ -15,7 +15,7 @@ export async function loadAgentConfig(environment: Environment, path: string): P
   const config = (await quickly(environment, path)) ?? (await thoroughly(environment, path));
   const folder = dirname(resolve(path));
   const at = (file: string): string => resolve(folder, file);
-  const { tls, socket, pollen } = config;
+  const { tls, socket, pollen, host } = config;
   return {
     ...config,
     tls: { ...tls, ca: at(tls.ca), cert: at(tls.cert), key: at(tls.key) },
@@ -23,6 +23,7 @@ export async function loadAgentConfig(environment: Environment, path: string): P
     state: at(config.state),
     report: at(config.report),
     ...(socket && { socket: { ...socket, path: at(socket.path) } }),
+    ...(host && { host: host.device === undefined ? {} : { device: at(host.device) } }),
   };
 }
 

@@ -56,6 +56,14 @@ const fields = z.strictObject({
     })
     .optional()
     .describe('the EGD protocol for programs on this machine, from an agent that stays'),
+  host: z
+    .strictObject({
+      device: filePath
+        .optional()
+        .describe('the virtio-serial port’s device, or a unix socket; where udev puts it unless told'),
+    })
+    .optional()
+    .describe('in a guest: the host’s trickle, and its word when this guest was restored'),
   refreshMs: z
     .int()
     .min(1_000)

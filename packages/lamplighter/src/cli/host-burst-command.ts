@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { answer } from './terminal.js';
 
 /** Where the node of a VM host listens unless told. */
-export const DEFAULT_GUEST_NEWS_SOCKET = '/run/lamplighter/guests/resumed.sock';
+export const DEFAULT_GUEST_NEWS_SOCKET = '/run/lamplighter-host/news/resumed.sock';
 
 /** Adds `lamplighter host burst GUEST`. */
 export function addHostBurstCommand(host: Command): void {

@@ -4,6 +4,7 @@ import type { NodeConfig } from '../node/config.js';
 import type { HostMachine, QemuVersion } from '../node/host/host-machine.js';
 import { HYPERVISORS, type Hypervisor } from '../node/host/hypervisors.js';
 import type { Advice } from '../node/host/snippet.js';
+import { addHostBurstCommand } from './host-burst-command.js';
 import { httpsUrl } from './option-parsers.js';
 import { answer, say } from './terminal.js';
 
@@ -25,10 +26,9 @@ interface SnippetOptions {
 const PRESET = 'the preset';
 
 /**
- * `lamplighter host`, `lamplighter host init` and `lamplighter host snippets`
- * @returns `host`, for further subcommands
+ * `lamplighter host`, `host init`, `host snippets` and `host burst`
  */
-export function addHostCommand(program: Command): Command {
+export function addHostCommand(program: Command): void {
   const host = program
     .command('host')
     .description('run a node that gives the guests of this VM host entropy')
@@ -61,7 +61,7 @@ export function addHostCommand(program: Command): Command {
     // Wherever --config stands, commander takes it for that of `host`.
     .action((_, command: Command) => snippets(command.optsWithGlobals<SnippetOptions>()));
 
-  return host;
+  addHostBurstCommand(host);
 }
 
 async function run({ config: file }: HostOptions): Promise<void> {

@@ -1,8 +1,9 @@
 import type { Environment } from './environment.js';
 import type { ProcessEnvironment } from './process-environment.js';
+import type { RestoreSign } from './restore-watch.js';
 
 /** What told that this process may be a copy, or was asleep. */
-export type CloneSign = 'vm-generation' | 'pid' | 'cycle-counter' | 'clock' | 'resume';
+export type CloneSign = 'vm-generation' | 'pid' | 'cycle-counter' | 'clock' | 'resume' | 'host' | RestoreSign;
 
 // Implementation constants.
 /** VM generation and real time are read at the first refill after this: no longer than bytes made ahead may live. */

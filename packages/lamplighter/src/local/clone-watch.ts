@@ -3,7 +3,9 @@ import { able } from './ability.js';
 import type { Environment } from './environment.js';
 import { LocalSamples } from './local-samples.js';
 import type { NativeDoors } from './native-doors.js';
+import type { CloneSign } from './clone-detector.js';
 import type { ProcessEnvironment } from './process-environment.js';
+import { RestoreWatch } from './restore-watch.js';
 import type { ResumeReport, ResumeStatus } from './resume.js';
 import { WatchedRoot } from './watched-root.js';
 
@@ -38,6 +40,7 @@ export class CloneWatch {
   readonly root: WatchedRoot;
   readonly #environment: Environment;
   readonly #onResume: CloneWatchOptions['onResume'];
+  readonly #restores: RestoreWatch;
   #timer: { cancel(): void } | undefined;
   #status: ResumeStatus | undefined;
 
@@ -45,6 +48,7 @@ export class CloneWatch {
     const { environment, cut, rotateSeed, fetchBeacons, hear } = options;
     this.#environment = environment;
     this.#onResume = options.onResume;
+    this.#restores = new RestoreWatch({ environment, onSign: (sign) => this.resume(sign) });
     this.root = new WatchedRoot({
       accumulator: options.accumulator,
       environment,
@@ -70,6 +74,7 @@ export class CloneWatch {
   start(): void {
     this.root.watch();
     this.#timer = this.#environment.timers.every(LOOK_EVERY_MS, () => this.look());
+    void this.#restores.start();
   }
 
   /** Looks, and does the steps if there is a sign. Cost: 0.3 µs. */
@@ -79,14 +84,17 @@ export class CloneWatch {
 
   /**
    * All five steps, now: somebody says that this machine was resumed.
+   * @param sign - who
    * @throws LamplighterError ERR_NOT_SEEDED before the first seeding; nothing was done
    */
-  resume(): void {
-    this.root.resume('resume');
+  resume(sign: CloneSign = 'resume'): void {
+    this.root.resume(sign);
   }
 
-  stop(): void {
+  /** Resolves when nothing is looked at any more. */
+  async stop(): Promise<void> {
     this.#timer?.cancel();
+    await this.#restores.stop();
   }
 
   #note({ sign, os, steps }: ResumeReport): void {

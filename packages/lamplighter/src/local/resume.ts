@@ -59,7 +59,10 @@ export interface ResumeStatus {
   readonly count: number;
   /** Real time, ISO 8601. */
   readonly at: string;
-  /** What told: `vm-generation`, `pid`, `cycle-counter`, `clock`, or `resume` when somebody said so. */
+  /**
+   * What told: `vm-generation`, `pid`, `cycle-counter`, `clock`, `kernel-fork`, `hardware-clock`; `host` when the host said so,
+   * with bytes; `resume` when somebody else did.
+   */
   readonly sign: string;
   /** `may repeat`: other copies may have read the same bytes from the OS RNG then, for up to a minute. */
   readonly os: 'fresh' | 'may repeat' | 'failed';

@@ -112,7 +112,8 @@ class SystemdNotifier implements ServiceNotifier {
     this.#beat.cancel();
     this.#say('ready', 'READY=1', ...this.#newStatus());
     const watchdogMs = this.#watchdogMs();
-    const [periodMs, sign] = watchdogMs === undefined ? [STATUS_LOOK_MS, []] : [watchdogMs / 2, ['WATCHDOG=1']];
+    const [periodMs, sign] =
+      watchdogMs === undefined ? [STATUS_LOOK_MS, []] : [watchdogMs / 2, ['WATCHDOG=1']];
     this.#beat = this.#options.environment.timers.every(periodMs, () => {
       const words = [...sign, ...this.#newStatus()];
       if (words.length > 0) this.#say('beat', ...words);

@@ -13,6 +13,7 @@ const FIXED_KEYS = [
   'authority',
   'quotas',
   'audit',
+  'guests',
 ] as const;
 
 /**

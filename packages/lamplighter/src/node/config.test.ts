@@ -43,6 +43,7 @@ describe('a node’s configuration', () => {
       admin: { host: '127.0.0.1', port: 9600 },
       schedule: 'improved',
       seedDeadlineMs: 10_000,
+      quotas: {},
       log: { level: 'info' },
       sources: [{ kind: 'os', name: 'os', required: false, periodMs: 1_000 }],
       outlets: [],

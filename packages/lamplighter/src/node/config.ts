@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Environment } from '../local/environment.js';
 import { entryName, filePath, port } from '../config/fields.js';
 import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
+import { isGuestName } from '../wire/guest-resumed.js';
 import { outletEntry, type PollenHttps } from './outlet-kinds.js';
 import { audit, authority, type AuthorityConfig, quotas } from './fleet/config.js';
 import { sourceEntry } from './source-kinds.js';
@@ -13,6 +14,8 @@ const address = (defaultHost: string, defaultPort: number) =>
     host: z.string().min(1).max(255).default(defaultHost),
     port: port.default(defaultPort),
   });
+
+const guestName = z.string().max(100).refine(isGuestName, 'expected a name as hypervisors give guests');
 
 /** The configuration of `lamplighter node`. Relative paths are relative to the file they stand in. */
 export const nodeConfig = z.strictObject({
@@ -26,6 +29,20 @@ export const nodeConfig = z.strictObject({
     .describe('who certifies: renews this node’s certificate and says who is revoked'),
   quotas: quotas.describe('what peers of each role may take; by name it is `lamplighter ca quota`'),
   audit: audit.optional(),
+  guests: z
+    .strictObject({
+      socket: filePath
+        .default('/run/lamplighter-host/news/resumed.sock')
+        .describe('where hooks say that a guest was restored; in a folder of its own'),
+      folderMode: z.enum(['0700', '0750']).default('0700').describe('of the folder, if it has to be made'),
+      qmp: z
+        .array(z.strictObject({ guest: guestName, socket: filePath }))
+        .max(256)
+        .default([])
+        .describe('monitors of QEMU, followed for guests that go on after they stood still'),
+    })
+    .optional()
+    .describe('on a VM host: how it hears that a guest was restored'),
   schedule: z
     .enum(['improved', 'classic'])
     .default('improved')
@@ -70,6 +87,7 @@ export async function loadNodeConfig(environment: Environment, path: string): Pr
     ),
     ...(config.tls && { tls: resolveTls(folder, config.tls) }),
     ...(config.authority && { authority: resolveAuthority(folder, config.authority) }),
+    ...(config.guests && { guests: { ...config.guests, socket: resolve(folder, config.guests.socket) } }),
     ...(config.audit && { audit: { ...config.audit, folder: resolve(folder, config.audit.folder) } }),
   };
 }

@@ -56,6 +56,11 @@ export class NodeOutlets {
     for (const outlet of this.#outlets.values()) await outlet.reloadTls?.();
   }
 
+  /** Those with lines to guests give a burst, see {@link Outlet.resume}. @returns on how many lines */
+  resume(guest?: string): number {
+    return [...this.#outlets.values()].reduce((lines, outlet) => lines + (outlet.resume?.(guest) ?? 0), 0);
+  }
+
   /** Drains all; their last status stays. */
   async stopAll(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#outlets.values()].map((outlet) => outlet.stop(deadlineMs)));

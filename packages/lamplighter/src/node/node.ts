@@ -7,6 +7,7 @@ import { type ProcessEnvironment, systemProcess } from '../local/process-environ
 import { SeedKeeper } from '../local/seed/seed-keeper.js';
 import { raiseStartNumber } from '../local/start-number.js';
 import { openStream } from '../local/stream.js';
+import { FOLDER_MODES } from '../outlets/egd/egd.js';
 import type { OutletContext } from '../outlets/outlet.js';
 import { basisToWords } from '../wire/basis.js';
 import { fleetReasons } from '../wire/fleet-status.js';
@@ -19,6 +20,7 @@ import { type AdminServer, startAdmin } from './admin.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import { Fleet } from './fleet/fleet.js';
+import { Guests } from './guests.js';
 import { eventBudget } from './event-budget.js';
 import type { Log } from './log.js';
 import { NodeSeed } from './node-seed.js';
@@ -66,6 +68,7 @@ export class Node {
   readonly #cutting = new AbortController();
   readonly #seeded: Promise<void>;
   readonly #outlets: NodeOutlets;
+  readonly #guests: Guests | undefined;
   #settleSeeded: { resolve(): void; reject(error: unknown): void } = { resolve() {}, reject() {} };
   #config: NodeConfig;
   #tls: TlsMaterial | undefined;
@@ -121,13 +124,25 @@ export class Node {
         const deadline = AbortSignal.timeout(RESUME_DEADLINE_MS);
         void this.#sources.fetchBeacons(AbortSignal.any([deadline, this.#stopping.signal]));
       },
-      onResume: (resume) => options.log.warn({ resume }, 'this machine was cloned, restored or asleep'),
+      onResume: (resume) => {
+        options.log.warn({ resume }, 'this machine was cloned, restored or asleep');
+        this.#outlets.resume();
+      },
     });
     this.#outlets = new NodeOutlets({
       factory: () => this.#outletFactory(),
       context: (name) => this.#contextOf(name),
       cut: this.#cutting.signal,
     });
+    const { guests } = config;
+    this.#guests =
+      guests &&
+      new Guests({
+        ...guests,
+        folderMode: FOLDER_MODES[guests.folderMode],
+        environment,
+        onResumed: (guest) => (this.#accumulator.seeded ? this.#outlets.resume(guest) : undefined),
+      });
     this.#seeded = new Promise((resolve, reject) => {
       this.#settleSeeded = { resolve, reject };
     });
@@ -158,6 +173,7 @@ export class Node {
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
       for (const outlet of outlets.map((entry) => this.#outlets.make(entry)))
         await this.#outlets.start(outlet);
+      await this.#guests?.start();
       for (const runner of runners) await this.#sources.start(runner);
       if (listen) this.#bound = await this.#listener?.listen(listen);
       if (this.#listener) await this.#fleet?.serve(this.#listener, { port: this.#beaconPort() });
@@ -253,6 +269,7 @@ export class Node {
       hedge: this.#seed.status(),
       ...(this.#clones.status && { resume: this.#clones.status }),
       ...(fleet && { fleet }),
+      ...(this.#guests && { guests: this.#guests.status() }),
       sources: this.#sources.status(),
       outlets,
       configuration: {
@@ -273,11 +290,12 @@ export class Node {
     this.#stopping.abort();
     this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
     this.#watch?.cancel();
-    this.#clones.stop();
+    const unwatched = this.#clones.stop();
     // What it starts must be there to be stopped.
     await this.#reloading;
     const { environment } = this.#options;
     const lateNs = environment.monotonicNs() + BigInt(STOP_DEADLINE_MS) * 1_000_000n;
+    await this.#guests?.stop();
     await this.#outlets.stopAll(STOP_DEADLINE_MS);
     this.#cutting.abort();
     await Promise.all([
@@ -286,6 +304,7 @@ export class Node {
       this.#sources.stopAll(),
     ]);
     await this.#admin?.stop();
+    await unwatched;
     await this.#seed.stop();
     this.#clientInput.close();
     this.#accumulator.destroy();

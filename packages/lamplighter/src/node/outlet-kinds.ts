@@ -6,8 +6,10 @@ import { egdOutlet, FOLDER_MODES } from '../outlets/egd/egd.js';
 import { feedOutlet } from '../outlets/feed.js';
 import { kernelOutlet } from '../outlets/kernel.js';
 import { XENSTORE_LIMITS, xenstoreOutlet } from '../outlets/xenstore/xenstore.js';
+import { mailboxOutlet } from '../outlets/mailbox/mailbox.js';
 import type { Outlet } from '../outlets/outlet.js';
 import { pollenOutlet } from '../outlets/pollen/pollen.js';
+import { trickleOutlet } from '../outlets/trickle/trickle.js';
 import type { TlsMaterial } from '../identity/tls-files.js';
 import type { Listener, ListenerOptions } from '../wire/listener.js';
 import { creditBits, entryName, filePath, ids, periodMs, port, refineBy } from '../config/fields.js';
@@ -75,6 +77,12 @@ const egd = z.strictObject({
     .min(256)
     .max(2 ** 30)
     .default(2_097_152),
+  unaskedBytes: z
+    .int()
+    .min(0)
+    .max(255)
+    .default(0)
+    .describe('sent to whoever connects, unasked; 64 for a socket that only QEMU uses: it never asks again'),
 });
 
 const host = z.string().min(1).max(255).default('0.0.0.0');
@@ -125,8 +133,44 @@ const xenstore = z.strictObject({
   maxDomains: z.int().min(1).max(4_096).default(4_096).describe('guests served; others are counted'),
 });
 
+const trickle = z.strictObject({
+  kind: z.literal('trickle'),
+  name: name('trickle'),
+  role: z
+    .enum(['connect', 'listen'])
+    .describe('connect where QEMU’s chardev has server=on, listen where it is the client'),
+  sockets: z.array(filePath).max(4_096).default([]).describe('unix sockets, one a guest, named after it'),
+  folder: filePath
+    .optional()
+    .describe('connect only: watched for GUEST.sock and for GUEST/org.openmirage.entropy.1, libvirt’s own'),
+  folderMode: z.enum(['0700', '0750']).default('0700').describe('listen only: if it has to be made'),
+  bytesPerMinute: z.int().min(1).max(1_048_576).default(1_024).describe('for one guest, beside bursts'),
+  burstBytes: z.int().min(16).max(65_536).default(1_024).describe('after a hello, and at a resume'),
+  maxGuests: z.int().min(1).max(4_096).default(256),
+});
+
+const mailbox = z.strictObject({
+  kind: z.literal('mailbox'),
+  name: name('mailbox'),
+  folders: z.array(filePath).min(1).max(1_024).describe('absolute paths, one a guest; ours or root’s'),
+  lengthBytes: z.int().min(16).max(4_096).default(64).describe('of one file'),
+  periodMs: periodMs(1_000, 86_400_000).default(600_000),
+  maxUnread: z.int().min(1).max(64).default(4).describe('files that a guest may leave untaken'),
+  uid: z.int().min(0).optional().describe('whose the files are; ours unless told'),
+  gid: z.int().min(0).optional().describe('the folder’s group, where that may read it, unless told'),
+});
+
 /** The registry of outlets. A new one is a line here and a case below. */
-export const outletEntry = z.discriminatedUnion('kind', [feed, beacon, kernel, egd, xenstore, pollen]);
+export const outletEntry = z.discriminatedUnion('kind', [
+  feed,
+  beacon,
+  kernel,
+  egd,
+  trickle,
+  mailbox,
+  xenstore,
+  pollen,
+]);
 
 export type OutletEntry = z.output<typeof outletEntry>;
 
@@ -156,6 +200,10 @@ export function createOutlet(entry: OutletEntry, factory: OutletFactory): Outlet
       return pollenOutlet({ ...entry, environment, tls: factory.tls, listening: factory.listening });
     case 'xenstore':
       return xenstoreOutlet({ ...entry, environment });
+    case 'trickle':
+      return trickleOutlet({ ...entry, folderMode: FOLDER_MODES[entry.folderMode], environment });
+    case 'mailbox':
+      return mailboxOutlet({ ...entry, owner: { uid: entry.uid, gid: entry.gid }, environment });
     case 'kernel':
       return kernelOutlet({ ...entry, environment, native: factory.native });
   }

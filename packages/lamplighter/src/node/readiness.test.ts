@@ -68,6 +68,8 @@ describe('readiness', () => {
       basis: { degraded: false },
       reasons: [{ code: 'ERR_KERNEL_WRITE', message: 'kernel: refused' }],
     });
-    expect(withComplaints(judge(false, WAITING, [], false), outletReasons([outlet('failed')])).state).toBe('starting');
+    expect(withComplaints(judge(false, WAITING, [], false), outletReasons([outlet('failed')])).state).toBe(
+      'starting',
+    );
   });
 });

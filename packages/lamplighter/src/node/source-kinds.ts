@@ -29,6 +29,8 @@ import { parseRelayUrl } from '../sources/public/relay.js';
 import type { Source } from '../sources/source.js';
 import { timingSource } from '../sources/timing.js';
 import { tpmSource } from '../sources/tpm.js';
+import { trickleSource } from '../sources/trickle.js';
+import { TRICKLE_DEVICE } from '../sources/trickle-port.js';
 import { whirlwindSource } from '../sources/whirlwind.js';
 import type { Upstream } from '../wire/client.js';
 import { parsePollenUrl } from '../wire/pollen-url.js';
@@ -186,6 +188,14 @@ const xenstore = entry('xenstore', {
   periodMs: periodMs(100, 86_400_000).default(600_000).describe('mean time between two requests'),
 });
 
+const trickle = entry('trickle', {
+  device: filePath
+    .default(TRICKLE_DEVICE)
+    .describe('the virtio-serial port, or a unix socket; read and written by a child'),
+  greetingMs: periodMs(100, 3_600_000).default(60_000).describe('how long the host may take to greet'),
+  silenceMs: periodMs(100, 86_400_000).default(180_000).describe('silence after which hello is said again'),
+});
+
 const drandChain = z.strictObject({
   hash: z.string().max(64).describe('of the chain, hex'),
   publicKey: z.string().max(192).describe('of the network, hex'),
@@ -220,6 +230,7 @@ export const sourceEntry = z.discriminatedUnion('kind', [
   beacon,
   pollen,
   egd,
+  trickle,
   mailbox,
   xenstore,
   processEntry,
@@ -266,6 +277,8 @@ export function createSource(entry: SourceEntry, factory: SourceFactory): Source
       return publicSource({ ...entry, chain: chainOf(entry.chain) }, environment);
     case 'xenstore':
       return xenstoreSource(entry, environment);
+    case 'trickle':
+      return trickleSource(entry, environment);
     case 'mailbox':
       return mailboxSource(entry, environment);
     case 'process':

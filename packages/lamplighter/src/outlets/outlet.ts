@@ -36,6 +36,13 @@ export interface Outlet {
 
   status(): OutletReport;
 
+  /**
+   * Of an outlet with lines to guests: a burst, now. Does nothing before the node is seeded.
+   * @param guest - the one that was restored or cloned; all of them, because this host was, when absent
+   * @returns on how many lines
+   */
+  resume?(guest?: string): number;
+
   /** Of an outlet that listens for itself: destroys its connections without another byte. @returns how many there were */
   cut?(): number;
 

@@ -60,6 +60,21 @@ export interface OutletStatus extends OutletReport {
 
 export type NodeState = 'starting' | 'ready' | 'degraded' | 'stopping';
 
+/** What is known of the guests that a VM host's node looks after. */
+export interface GuestsStatus {
+  readonly socket: string;
+  /** Times it was told of a guest, and times it was told nonsense. */
+  readonly told: number;
+  readonly refused: number;
+  /** Monitors of QEMU that are followed. */
+  readonly qmp: readonly {
+    readonly guest: string;
+    readonly following: boolean;
+    readonly resumes: number;
+    readonly fault?: Reason;
+  }[];
+}
+
 /** The whole truth about one node: behind `/v1/status`, the terminal, the page and the metrics. */
 export interface NodeStatus {
   readonly version: typeof STATUS_VERSION;
@@ -86,6 +101,8 @@ export interface NodeStatus {
   readonly resume?: ResumeStatus;
   /** Absent without `tls`. */
   readonly fleet?: FleetStatus;
+  /** How a VM host's node hears that a guest was restored; absent when it does not. */
+  readonly guests?: GuestsStatus;
   readonly sources: readonly SourceStatus[];
   readonly outlets: readonly OutletStatus[];
   readonly configuration: { readonly file: string; readonly reloads: number; readonly reloadError?: Reason };

@@ -44,7 +44,7 @@ describe('the preset of a VM host', () => {
     // What `lamplighter host` runs and what `host init` writes are the same.
     expect(await written(text)).toEqual(config);
     expect(config).toMatchObject({ name: machine.name, state: HOST_PLACES.state });
-    expect(kinds(config.outlets)).toEqual(['egd', 'kernel']);
+    expect(kinds(config.outlets)).toEqual(['egd', 'kernel', ...(machine.xen ? ['xenstore'] : [])]);
     expect(kinds(config.sources).slice(0, 4)).toEqual(['os', 'cpu', 'timing', 'whirlwind']);
     for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(130);
   });

@@ -117,6 +117,7 @@ function egd({ qemuGroup, proxmox }: HostMachine): string[] {
     '    maxConnections: 512            # one a guest',
     '    bytesPerSecond: 262144         # for one guest; the snippets limit each to what all can have together',
     '    totalBytesPerSecond: 2097152',
+    '    unaskedBytes: 64               # answers what QEMU asked while this node was restarting; it never asks again',
     '    # uids: [64055]                # who may ask, by number; needs the native addon',
   ];
 }
@@ -153,7 +154,7 @@ function xenstore({ xen }: HostMachine): string[] {
   return xen
     ? [
         '  # Xen: a few fresh bytes for every domain in xenstore, which domain 0 can read too.',
-        '  # - { kind: xenstore }',
+        '  - { kind: xenstore }',
       ]
     : ['  # - { kind: xenstore }    # this machine is not Xen’s domain 0'];
 }

@@ -104,13 +104,13 @@ export class Trickle {
     return { guests: refusals.length, reason: refusals[0] };
   }
 
-  /** Every guest, or one, gets other bytes now. */
-  renew(domain?: number): void {
+  /** Every guest, or one, gets other bytes now. @returns how many */
+  renew(domain?: number): number {
     const nowNs = this.#options.environment.monotonicNs();
-    for (const guest of this.#guests.values()) {
-      if (domain === undefined || guest.domain === domain) guest.dueNs = nowNs;
-    }
+    const due = [...this.#guests.values()].filter((guest) => domain === undefined || guest.domain === domain);
+    for (const guest of due) guest.dueNs = nowNs;
     this.#connection.wake();
+    return due.length;
   }
 
   /**

@@ -50,7 +50,7 @@ export interface XenstoreOutlet extends Outlet {
    * Other bytes, now: without a number for every guest, because this host was resumed; with one for that domain alone. Does nothing
    * before the node is seeded or when there is no such domain. (A domain that is restored has a new number: it is served at once anyway.)
    */
-  resume(guest?: string): void;
+  resume(guest?: string): number;
 }
 
 /**
@@ -118,10 +118,10 @@ class XenstoreTrickle implements XenstoreOutlet {
     return Promise.resolve();
   }
 
-  resume(guest?: string): void {
-    if (guest === undefined) return this.#trickle?.renew();
-    const domain = guestNumber(guest);
-    if (domain !== undefined) this.#trickle?.renew(domain);
+  resume(guest?: string): number {
+    const domain = guest === undefined ? undefined : guestNumber(guest);
+    if (guest !== undefined && domain === undefined) return 0;
+    return this.#trickle?.renew(domain) ?? 0;
   }
 
   status(): OutletReport {
