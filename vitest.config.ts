@@ -8,14 +8,15 @@ const alias = {
 
 export default defineConfig({
   test: {
-    // Vitest takes one core fewer than there are; most of these tests wait for sockets and children.
-    maxWorkers: 2,
+    maxWorkers: 3,
     projects: [
       {
         resolve: { alias },
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
+          // Vitest takes one core fewer than there are.
+          maxWorkers: 2,
           include: ['packages/*/src/**/*.test.ts'],
           testTimeout: 20_000,
         },
@@ -25,11 +26,11 @@ export default defineConfig({
         test: {
           name: 'e2e',
           sequence: { groupOrder: 1 },
-          maxWorkers: 2,
+          maxWorkers: 3,
           include: ['e2e/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          // Two files at a time: most of their time is waiting.
+          // Three files at a time: most of their time is waiting, two cores were half idle with two.
           // Real processes on a shared machine: one second chance, and only there; vitest names who needed it.
           retry: process.env['CI'] === undefined ? 0 : 1,
         },

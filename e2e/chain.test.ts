@@ -106,6 +106,8 @@ describe('lamplighter up --once', () => {
         ['ca/', '700'],
         ['ca/ca.key', '600'],
         ['ca/ca.pem', '644'],
+        ['ca/issued.jsonl', '600'],
+        ['ca/trust.json', '644'],
         ['certificates/', '700'],
         ['certificates/ca.pem', '644'],
         ['certificates/machine.key', '600'],

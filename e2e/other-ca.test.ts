@@ -241,7 +241,8 @@ needs('openssl')('a fleet with certificates of another CA', () => {
     await startNodes({ authority: { policy: folder } });
     expect((await boot('stolen')).report).toMatchObject({ beacons: 1 });
     const revoke = ['ca', 'revoke', '--ca', folder, '--serial', serialOf('stolen')];
-    expect(await run(revoke)).toMatchObject({ code: 0, stdout: `${serialOf('stolen')} is revoked\n` });
+    const shownSerial = serialOf('stolen').replace(/^0+/, '');
+    expect(await run(revoke)).toMatchObject({ code: 0, stdout: `${shownSerial} is revoked\n` });
     await eventually('the relay knows', async () => (await asked('stolen')) === '403 ERR_REVOKED');
     expect((await boot('stolen')).report?.relays).toMatchObject([
       { answered: false, reason: { code: 'ERR_REVOKED' } },

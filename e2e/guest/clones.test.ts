@@ -9,6 +9,7 @@ import { needsGuest } from './kernel.fixture.js';
  * copies give the same; so the experiment can fail.
  */
 
+/** One pair of each takes three minutes: in the full run alone. */
 const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
 const PAIRS = isFull ? 20 : 1;
 /** Of one pair: two or three guests to be restored on a busy machine, one after the other. */
@@ -33,7 +34,7 @@ needsGuest()('two restores of one snapshot', () => {
     await lab.close();
   });
 
-  describe('without the hedge', () => {
+  describe.runIf(isFull)('without the hedge', () => {
     let snapshot: Snapshot;
 
     beforeAll(async () => {
@@ -78,7 +79,7 @@ needsGuest()('two restores of one snapshot', () => {
     );
   });
 
-  describe('with the hedge', () => {
+  describe.runIf(isFull)('with the hedge', () => {
     let snapshot: Snapshot;
     /** All that any copy has given, of any pair: nothing comes twice. */
     const given = new Set<string>();

@@ -27,6 +27,19 @@ describe('Sampler', () => {
     expect(hex(await second)).toBe(sha512('two'));
   });
 
+  it('holds nobody up while there is nobody to hear, and answers again once there is', async () => {
+    const sampler = new Sampler();
+    const waiting = sampler.sample(never);
+    sampler.absent();
+    expect(await waiting).toBeUndefined();
+    expect(await sampler.sample(never)).toBeUndefined();
+    sampler.hear(bytes('one'));
+    expect(hex(await sampler.sample(never))).toBe(sha512('one'));
+    const next = sampler.sample(never);
+    sampler.hear(bytes('two'));
+    expect(hex(await next)).toBe(sha512('two'));
+  });
+
   it('gives up at the deadline and at the end, and hurts nobody else who waits', async () => {
     const sampler = new Sampler();
     const deadline = new AbortController();

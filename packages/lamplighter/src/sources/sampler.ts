@@ -9,25 +9,27 @@ export class Sampler {
   #heard = false;
   #ended = false;
   #closed = false;
+  #absent = false;
   readonly #waiting: (() => void)[] = [];
 
   /** Takes bytes of any length ≥ 1; the caller may wipe them at once. */
   hear(bytes: Uint8Array): void {
     this.#hash.update(bytes);
     this.#heard = true;
+    this.#absent = false;
     // One answer for one hearing: whoever waits behind it waits for the next.
     this.#waiting.shift()?.();
   }
 
   /**
    * @param signal - ends the wait
-   * @returns 64 bytes; or undefined when nothing was heard before the signal or the end, or when it is closed
+   * @returns 64 bytes; or undefined when nothing was heard before the signal or the end, or when it is closed or absent
    */
   async sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
     for (;;) {
       if (signal.aborted || this.#closed) return undefined;
       if (this.#heard) return this.#answer();
-      if (this.#ended) return undefined;
+      if (this.#ended || this.#absent) return undefined;
       await this.#next(signal);
     }
   }
@@ -35,6 +37,12 @@ export class Sampler {
   /** Nothing more will be heard: nobody waits any longer, but what was heard can still be asked for. */
   end(): void {
     this.#ended = true;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** There is nobody to hear on this machine: a round does not wait for it, until something is heard after all. */
+  absent(): void {
+    this.#absent = true;
     for (const wake of this.#waiting.splice(0)) wake();
   }
 

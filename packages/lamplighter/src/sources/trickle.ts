@@ -210,6 +210,7 @@ class TrickleSource implements Source {
     if (this.#stopping.signal.aborted) return;
     const isAbsent = error instanceof LamplighterError && error.code === 'ERR_SOURCE_ABSENT';
     this.#state = isAbsent ? 'absent' : 'failed';
+    if (isAbsent) this.#sampler.absent();
     this.#reason = reasonOf(error);
   }
 }

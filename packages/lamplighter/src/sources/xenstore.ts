@@ -268,7 +268,8 @@ class XenstoreSource implements Source {
 
   #fail(error: unknown): void {
     const isAbsent = error instanceof LamplighterError && error.code === 'ERR_SOURCE_ABSENT';
-    if (!isAbsent) this.#failures += 1;
+    if (isAbsent) this.#sampler.absent();
+    else this.#failures += 1;
     this.#note(isAbsent ? 'absent' : 'failed', reasonOf(error));
   }
 }
