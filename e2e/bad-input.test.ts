@@ -87,7 +87,7 @@ describe('a broken configuration exits 78 and names the place and the cure', () 
       'an unknown kind of source',
       'name: here\nstate: s\nsources: [{ kind: dragon }]\n',
       [
-        "DIR/bad.yaml: sources[0].kind: invalid discriminator value. Expected 'camera' | 'feed' | 'beacon' | 'egd' | 'mailbox' | 'process' | 'public' | 'whirlwind' | 'timing' | 'jitter' | 'hwrng' | 'tpm' | 'cpu' | 'os'",
+        "DIR/bad.yaml: sources[0].kind: invalid discriminator value. Expected 'camera' | 'feed' | 'beacon' | 'pollen' | 'egd' | 'trickle' | 'mailbox' | 'xenstore' | 'process' | 'public' | 'whirlwind' | 'timing' | 'jitter' | 'hwrng' | 'tpm' | 'cpu' | 'os'",
         schema,
       ],
     ],
@@ -141,7 +141,7 @@ describe('a broken configuration exits 78 and names the place and the cure', () 
     place.write('agent.yaml', { tls: place.tls('machine'), relays: [relay, relay], requires: 1 });
     expect(await seen(['agent', '--once', '--config', 'agent.yaml'])).toBe(
       lines(
-        `lamplighter: agent.yaml: relays[1].name: 'a' is used twice; the file: unrecognized key: "requires" [ERR_CONFIG]`,
+        `lamplighter: agent.yaml: the file: unrecognized key: "requires"; relays[1].name: 'a' is used twice [ERR_CONFIG]`,
         'hint: `lamplighter config schema --agent` prints every key and its bounds',
         `exit ${CONFIG}`,
       ),
@@ -220,7 +220,7 @@ describe('a certificate or key that cannot be used exits 78 and names the file a
     expect(await saidOf('foreign')).toBe(
       lines(
         'lamplighter: DIR/foreign/relay.pem was not issued by the CA in DIR/foreign/ca.pem [ERR_CERTIFICATE_FILE]',
-        'hint: use certificate and ca.pem from one CA',
+        'hint: use certificate and ca.pem from one CA, and put every intermediate after the certificate',
         `exit ${CONFIG}`,
       ),
     );

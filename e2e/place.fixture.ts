@@ -24,6 +24,7 @@ export interface NodeFile {
   readonly sources: readonly object[];
   readonly outlets?: readonly object[];
   readonly seedDeadlineMs?: number;
+  readonly quotas?: object;
 }
 
 /** For tests: a temporary folder with a CA and certificates that the command line made, and the configurations of one test. */
