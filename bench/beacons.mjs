@@ -170,8 +170,10 @@ const rate = ({ answers, seconds }) => answers / seconds;
 const busyEach = ({ answers, busySeconds }) => busySeconds / answers;
 
 async function measure(load, pid, target) {
-  const [startMs, startBusy] = [performance.now(), processorSeconds(pid)];
-  const answers = await load(target, { connections: CONNECTIONS, forMs: ROUND_MS });
+  let startMs = 0;
+  let startBusy = 0;
+  const onReady = () => ([startMs, startBusy] = [performance.now(), processorSeconds(pid)]);
+  const answers = await load(target, { connections: CONNECTIONS, forMs: ROUND_MS, onReady });
   return {
     answers,
     seconds: (performance.now() - startMs) / 1_000,
