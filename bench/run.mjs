@@ -9,7 +9,12 @@ if (unknown.length > 0) {
   process.exit(64);
 }
 // What was started ends with this process, and what was written goes.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    console.error(`stopped by ${signal}`);
+    process.exit(1);
+  });
+}
 console.log(`node ${process.versions.node}, OpenSSL ${process.versions.openssl}`);
 for (const name of asked.length > 0 ? asked : STAGES) {
   const { run } = await import(`./${name}.mjs`);
