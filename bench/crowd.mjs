@@ -37,7 +37,7 @@ export async function startCrowd(script, setUp) {
 export function obey(begin, carryOut) {
   process.once('message', (setUp) => {
     begin(setUp);
-    process.on('message', async (order) => process.send(await carryOut(order)));
+    process.on('message', (order) => void carryOut(order).then((done) => process.send(done)));
     process.send({});
   });
   process.once('disconnect', () => process.exit(1));

@@ -91,7 +91,7 @@ async function openLine({ localAddress, tls: secureContext }) {
           socket = undefined;
           for (const answer of waiting) answer({ outcome: 'reset' });
           waiting = [];
-          setTimeout(() => open().then(resolve), 100);
+          setTimeout(() => void open().then(resolve), 100);
         });
     });
   await open();

@@ -11,6 +11,7 @@ const MOST = {
   relays: [
     { ...RELAY, peer: 'relay' },
     { name: 'relay-2', url: 'https://[::1]:9443/' },
+    { name: 'relay-3', url: 'https://relay-3', device: '/dev/virtio-ports/io.lamplighter.beacon.1' },
   ],
   pollen: [
     { name: 'pollen-1', url: 'https://entropy.example/', ca: 'entropy.pem' },

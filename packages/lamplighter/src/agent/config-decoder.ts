@@ -69,8 +69,13 @@ function configOf(value: unknown): AgentConfig {
 }
 
 function relayOf(value: unknown): AgentConfig['relays'][number] {
-  const relay = fieldsOf(value, ['name', 'url', 'peer']);
-  return { name: nameOf(relay['name']), ...upstreamOf(relay) };
+  const relay = fieldsOf(value, ['name', 'url', 'peer', 'device']);
+  const { device } = relay;
+  return {
+    name: nameOf(relay['name']),
+    ...upstreamOf(relay),
+    ...(device !== undefined && { device: pathOf(device) }),
+  };
 }
 
 function upstreamOf(fields: Readonly<Record<string, unknown>>): NonNullable<AgentConfig['authority']> {

@@ -7,6 +7,11 @@ const relay = z.strictObject({
   name: entryName.describe('shown in what the agent reports; unique'),
   url: httpsUrl,
   peer,
+  device: filePath
+    .optional()
+    .describe(
+      'a virtio-serial port, /dev/virtio-ports/NAME, instead of the network; the relay’s name is then the host in `url`',
+    ),
 });
 
 const pollen = z.strictObject({

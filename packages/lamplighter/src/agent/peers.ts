@@ -6,6 +6,7 @@ import type { Source } from '../sources/source.js';
 import type { OutgoingConnections } from '../wire/outgoing.js';
 import { pollenSecrecy } from '../wire/pollen-url.js';
 import type { Reason } from '../wire/status.js';
+import { wayTo } from './carrier.js';
 import type { AgentConfig } from './config.js';
 
 /** Somebody elsewhere who is asked at a boot. */
@@ -59,7 +60,8 @@ export async function peersOf(
     // Where a resume can cut it.
     connect: (endpoint) => doors.outgoing.connect(endpoint),
   };
-  const relays = config.relays.map(({ name, url, peer }): Peer => {
+  const relays = config.relays.map((relay): Peer => {
+    const { name, url } = relay;
     const source = beaconSource(
       {
         name,
@@ -68,8 +70,7 @@ export async function peersOf(
           tls,
           roles: ['relay'],
           prepare,
-          connect: (endpoint) => environment.connect(endpoint),
-          ...(peer === undefined ? {} : { name: peer }),
+          ...wayTo(relay, doors),
         },
         deadlineMs,
       },

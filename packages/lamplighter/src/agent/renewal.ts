@@ -9,6 +9,7 @@ import type { Upstream } from '../wire/client.js';
 import { reasonOf } from '../wire/reason.js';
 import type { Reason } from '../wire/status.js';
 import type { BootDoors } from './boot.js';
+import { wayTo } from './carrier.js';
 import type { AgentConfig } from './config.js';
 
 /*
@@ -51,6 +52,7 @@ interface Candidate {
   readonly name: string;
   readonly url: string;
   readonly peer?: string | undefined;
+  readonly device?: string | undefined;
 }
 
 const DEADLINE_MS = 5_000;
@@ -171,16 +173,15 @@ function isFinal({ code }: LamplighterError): boolean {
 }
 
 function upstreamOf(
-  { url, peer }: Candidate,
+  candidate: Candidate,
   tls: TlsMaterial,
-  { keeper, outgoing }: RenewalDoors,
+  { keeper, outgoing, environment }: RenewalDoors,
   requireHedge: boolean,
 ): Upstream {
   return {
-    url: new URL(url),
+    url: new URL(candidate.url),
     tls,
     roles: ['relay', 'office'],
-    ...(peer !== undefined && { name: peer }),
     prepare: async () => {
       await keeper.hedge();
       const { state, reason } = keeper.status();
@@ -188,7 +189,7 @@ function upstreamOf(
         throw reason ?? new LamplighterError('ERR_HEDGE_OFF', 'the TLS hedge is off');
       }
     },
-    connect: (endpoint) => outgoing.connect(endpoint),
+    ...wayTo(candidate, { environment, outgoing }),
   };
 }
 

@@ -8,6 +8,7 @@ const FIXED_KEYS = [
   'state',
   'schedule',
   'listen',
+  'carriers',
   'admin',
   'log',
   'authority',

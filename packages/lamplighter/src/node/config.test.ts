@@ -40,6 +40,7 @@ describe('a node’s configuration', () => {
     expect(await load(LEAST)).toEqual({
       name: 'here',
       state: join(folder, 'state'),
+      carriers: [],
       admin: { host: '127.0.0.1', port: 9600 },
       schedule: 'improved',
       seedDeadlineMs: 10_000,
@@ -48,6 +49,20 @@ describe('a node’s configuration', () => {
       sources: [{ kind: 'os', name: 'os', required: false, periodMs: 1_000 }],
       outlets: [],
     });
+  });
+
+  it('needs no address where guests come over serial lines', async () => {
+    const carriers = 'carriers: [{ listen: run/guests.sock }, { name: a, connect: a.sock }]\n';
+    const beacon = 'outlets: [{ kind: beacon }]\n';
+    const config = await load(LEAST + TLS + carriers + beacon);
+    expect(config.listen).toBe(undefined);
+    expect(config.carriers).toMatchObject([
+      { name: 'carrier', listen: join(folder, 'run/guests.sock'), maxLines: 256 },
+      { name: 'a', connect: join(folder, 'a.sock') },
+    ]);
+    await expect(load(LEAST + carriers)).rejects.toThrow(/tls: missing/);
+    const twice = 'carriers: [{ listen: a.sock }, { listen: b.sock }]\n';
+    await expect(load(LEAST + TLS + twice)).rejects.toThrow(/carriers\[1\].name: 'carrier' is used twice/);
   });
 
   it('takes its paths from the folder it stands in', async () => {

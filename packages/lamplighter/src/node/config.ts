@@ -6,6 +6,7 @@ import { entryName, filePath, port } from '../config/fields.js';
 import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
 import { isGuestName } from '../wire/guest-resumed.js';
 import { outletEntry, type PollenHttps } from './outlet-kinds.js';
+import { carrierEntry } from './carriers/config.js';
 import { audit, authority, type AuthorityConfig, quotas } from './fleet/config.js';
 import { sourceEntry } from './source-kinds.js';
 
@@ -23,6 +24,11 @@ export const nodeConfig = z.strictObject({
   state: filePath.describe('a folder of this node’s own; made when missing'),
   tls: tlsPaths.optional().describe('needed to listen and to ask other nodes'),
   listen: address('0.0.0.0', 9443).optional().describe('mutual TLS, for the feed and beacon outlets'),
+  carriers: z
+    .array(carrierEntry)
+    .max(64)
+    .default([])
+    .describe('serial lines by which guests without a network reach the feed and beacon outlets'),
   admin: address('127.0.0.1', 9600).prefault({}).describe('health, status and metrics; no secret bytes'),
   authority: authority
     .optional()
@@ -85,6 +91,11 @@ export async function loadNodeConfig(environment: Environment, path: string): Pr
         ? { ...outlet, https: resolveHttps(folder, outlet.https) }
         : outlet,
     ),
+    carriers: config.carriers.map((entry) => ({
+      ...entry,
+      ...(entry.listen !== undefined && { listen: resolve(folder, entry.listen) }),
+      ...(entry.connect !== undefined && { connect: resolve(folder, entry.connect) }),
+    })),
     ...(config.tls && { tls: resolveTls(folder, config.tls) }),
     ...(config.authority && { authority: resolveAuthority(folder, config.authority) }),
     ...(config.guests && { guests: { ...config.guests, socket: resolve(folder, config.guests.socket) } }),
@@ -123,7 +134,7 @@ function checkWhole(config: NodeConfig, path: string): void {
   const fail = (where: string, message: string, hint: string): never => {
     throw new LamplighterError('ERR_CONFIG', `${path}: ${where}: ${message}`, { hint });
   };
-  for (const list of ['sources', 'outlets'] as const) {
+  for (const list of ['sources', 'outlets', 'carriers'] as const) {
     const seen = new Set<string>();
     config[list].forEach(({ name }, index) => {
       if (seen.has(name))
@@ -135,14 +146,19 @@ function checkWhole(config: NodeConfig, path: string): void {
     (part) => part.kind === 'feed' || part.kind === 'beacon' || needsOwnCertificate(part),
   );
   const fleet = config.authority !== undefined || config.audit !== undefined;
-  if (config.tls === undefined && (needsTls !== undefined || config.listen !== undefined || fleet)) {
+  const isReached = config.listen !== undefined || config.carriers.length > 0;
+  if (config.tls === undefined && (needsTls !== undefined || isReached || fleet)) {
     fail('tls', 'missing', 'make one with `lamplighter ca issue` and name its ca, cert and key');
   }
   if (config.authority?.folder !== undefined && config.listen === undefined) {
     fail('listen', 'missing, and a CA needs it', 'add listen: { host: …, port: … }');
   }
   const served = config.outlets.find(({ kind }) => kind === 'feed' || kind === 'beacon');
-  if (served !== undefined && config.listen === undefined) {
-    fail('listen', `missing, and the ${served.kind} outlet needs it`, 'add listen: { host: …, port: … }');
+  if (served !== undefined && !isReached) {
+    fail(
+      'listen',
+      `missing, and the ${served.kind} outlet needs it`,
+      'add listen: { host: …, port: … }, or carriers',
+    );
   }
 }

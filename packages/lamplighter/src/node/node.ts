@@ -17,6 +17,7 @@ import { reasonOf } from '../wire/reason.js';
 import { SOFTWARE } from '../wire/software.js';
 import { type NodeStatus, type Reason, STATUS_VERSION } from '../wire/status.js';
 import { type AdminServer, startAdmin } from './admin.js';
+import { Carriers } from './carriers/carriers.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import { Fleet } from './fleet/fleet.js';
@@ -73,6 +74,7 @@ export class Node {
   #config: NodeConfig;
   #tls: TlsMaterial | undefined;
   #listener: Listener | undefined;
+  #carriers: Carriers | undefined;
   #fleet: Fleet | undefined;
   #bound: { host: string; port: number } | undefined;
   #admin: AdminServer | undefined;
@@ -157,7 +159,7 @@ export class Node {
    */
   async start(): Promise<void> {
     const { environment, log } = this.#options;
-    const { tls, listen, admin, state, sources, outlets } = this.#config;
+    const { tls, listen, carriers, admin, state, sources, outlets } = this.#config;
     try {
       this.#tls = tls && (await loadTlsFiles(tls));
       this.#startNumber = await raiseStartNumber(environment, state);
@@ -166,7 +168,7 @@ export class Node {
       if (tls) this.#fleet = this.#newFleet(tls);
       // Who is revoked is known before anybody is let in.
       await this.#fleet?.start();
-      if (this.#tls && this.#fleet && listen)
+      if (this.#tls && this.#fleet && (listen || carriers.length > 0))
         this.#listener = new Listener(this.#tls, { ...this.#listening(), gate: this.#fleet.gate });
       this.#admin = await startAdmin(admin, () => this.status());
       const runners = sources.map((entry) => this.#sources.make(entry));
@@ -176,6 +178,7 @@ export class Node {
       await this.#guests?.start();
       for (const runner of runners) await this.#sources.start(runner);
       if (listen) this.#bound = await this.#listener?.listen(listen);
+      await this.#startCarriers();
       if (this.#listener) await this.#fleet?.serve(this.#listener, { port: this.#beaconPort() });
       this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {
@@ -268,6 +271,7 @@ export class Node {
       },
       hedge: this.#seed.status(),
       ...(this.#clones.status && { resume: this.#clones.status }),
+      ...(this.#config.carriers.length > 0 && { carriers: this.#carriers?.status() ?? [] }),
       ...(fleet && { fleet }),
       ...(this.#guests && { guests: this.#guests.status() }),
       sources: this.#sources.status(),
@@ -303,11 +307,23 @@ export class Node {
       this.#fleet?.stop(STOP_DEADLINE_MS),
       this.#sources.stopAll(),
     ]);
+    await this.#carriers?.stop();
     await this.#admin?.stop();
     await unwatched;
     await this.#seed.stop();
     this.#clientInput.close();
     this.#accumulator.destroy();
+  }
+
+  async #startCarriers(): Promise<void> {
+    const listener = this.#listener;
+    if (listener === undefined) return;
+    const { environment } = this.#options;
+    this.#carriers = new Carriers(this.#config.carriers, {
+      environment,
+      accept: (connection) => listener.accept(connection),
+    });
+    await this.#carriers.start();
   }
 
   async #firstSeeding(): Promise<void> {

@@ -22,8 +22,13 @@ export class OutgoingConnections {
   }
 
   connect(endpoint: Endpoint): Duplex {
+    return this.keep(() => this.#environment.connect(endpoint));
+  }
+
+  /** The same for a connection that is made some other way. */
+  keep(make: () => Duplex): Duplex {
     this.#before();
-    const duplex = this.#environment.connect(endpoint);
+    const duplex = make();
     this.#open.add(duplex);
     duplex.once('close', () => this.#open.delete(duplex));
     return duplex;

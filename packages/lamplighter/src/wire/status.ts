@@ -1,5 +1,6 @@
 import type { ResumeStatus } from '../local/resume.js';
 import type { Basis } from './basis.js';
+import type { CarrierStatus } from './carrier-status.js';
 import type { FleetStatus } from './fleet-status.js';
 import type { Reason } from './reason.js';
 
@@ -99,6 +100,8 @@ export interface NodeStatus {
   readonly hedge: { readonly state: 'on' | 'degraded' | 'off'; readonly reason?: Reason };
   /** Absent when there was none. */
   readonly resume?: ResumeStatus;
+  /** Absent where none is configured. */
+  readonly carriers?: readonly CarrierStatus[];
   /** Absent without `tls`. */
   readonly fleet?: FleetStatus;
   /** How a VM host's node hears that a guest was restored; absent when it does not. */
