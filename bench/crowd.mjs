@@ -37,7 +37,8 @@ export async function startCrowd(script, setUp) {
 export function obey(begin, carryOut) {
   process.once('message', (setUp) => {
     begin(setUp);
-    process.on('message', (order) => void carryOut(order).then((done) => process.send(done)));
+    const obey = async (order) => process.send(await carryOut(order));
+    process.on('message', (order) => void obey(order));
     process.send({});
   });
   process.once('disconnect', () => process.exit(1));
