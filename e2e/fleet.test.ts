@@ -317,7 +317,7 @@ it('several nodes on one host share the folder of the CA: tokens, revocations, q
   };
   expect(await boot()).toMatchObject({ beacons: 2 });
 
-  // One beacon a minute from each node: the second boot is one too many at both.
+  // One beacon a minute from each node: soon a boot is one too many at both.
   const name =
     (certificateOf(place.path(winner, 'identity.pem')).subjectAltName ?? '').split('/').at(-1) ?? '';
   expect(name).toMatch(/^farm-[0-9a-f]{10}$/);
@@ -326,8 +326,9 @@ it('several nodes on one host share the folder of the CA: tokens, revocations, q
   const inForce = (admin: number) =>
     untilStatus(admin, 'the quota holds', ({ fleet }) => fleet?.policy?.quotas === 1);
   await Promise.all([inForce(here.aAdmin), inForce(here.bAdmin)]);
-  const counted = await boot();
-  const over = counted.beacons === 0 ? counted : await boot();
+  // What is left at each is taken first; each takes a minute to give another.
+  let over = await boot();
+  for (let boots = 1; boots < 5 && over.beacons > 0; boots += 1) over = await boot();
   expect(over).toMatchObject({ seeded: true, beacons: 0 });
   for (const { reason, retryAfterMs } of over.relays) {
     expect(reason?.message).toContain('ERR_QUOTA');
