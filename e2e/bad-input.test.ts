@@ -105,7 +105,7 @@ describe('a broken configuration exits 78 and names the place and the cure', () 
       'name: here\nstate: s\ntls: { ca: a, cert: b, key: c }\nsources: [{ kind: os }]\noutlets: [{ kind: feed }]\n',
       [
         'DIR/bad.yaml: listen: missing, and the feed outlet needs it',
-        'hint: add listen: { host: …, port: … }',
+        'hint: add listen: { host: …, port: … }, or carriers',
       ],
     ],
     [

@@ -7,12 +7,20 @@ import { pemCertificates } from './certificate-chain.js';
 /** PEM files are a few thousand bytes; whatever is longer is something else. */
 const MAX_FILE_BYTES = 1_048_576;
 
+/** What a PEM file is for. */
+export interface PemFile {
+  readonly what: string;
+  readonly isSecret?: boolean;
+  /** The cure when it cannot be read. */
+  readonly hint?: string;
+}
+
 /**
  * Reads a private key, which nobody else may read or change.
  * @throws LamplighterError ERR_KEY_FILE, naming the path and the cure
  */
-export async function readKeyFile(path: string, { fs }: Pick<Environment, 'fs'>): Promise<Buffer> {
-  return await read(path, 'ERR_KEY_FILE', fs);
+export function readKeyFile(path: string, environment: Pick<Environment, 'fs'>): Promise<Buffer> {
+  return readPem(path, environment, { what: 'private key', isSecret: true });
 }
 
 /**
@@ -22,9 +30,9 @@ export async function readKeyFile(path: string, { fs }: Pick<Environment, 'fs'>)
  */
 export async function readCertificates(
   path: string,
-  { fs }: Pick<Environment, 'fs'>,
+  environment: Pick<Environment, 'fs'>,
 ): Promise<[X509Certificate, ...X509Certificate[]]> {
-  const pem = await read(path, 'ERR_CERTIFICATE_FILE', fs);
+  const pem = await readPem(path, environment, { what: 'certificate' });
   try {
     const [first, ...rest] = pemCertificates(pem).map((block) => new X509Certificate(block));
     if (first !== undefined) return [first, ...rest];
@@ -54,17 +62,31 @@ export function pemOf(certificates: readonly X509Certificate[]): Buffer {
   return Buffer.from(certificates.map((certificate) => certificate.toString()).join(''));
 }
 
-async function read(path: string, code: ErrorCode, fs: Environment['fs']): Promise<Buffer> {
+/**
+ * Reads a file that is as long as PEM files are.
+ * @param what - what the errors call it; `isSecret` when nobody else may read or change it
+ * @throws LamplighterError ERR_KEY_FILE for what is secret, else ERR_CERTIFICATE_FILE; naming the path and the cure
+ */
+export async function readPem(
+  path: string,
+  { fs }: Pick<Environment, 'fs'>,
+  { what, isSecret = false, hint = 'check the path and who may read it' }: PemFile,
+): Promise<Buffer> {
+  const code = isSecret ? 'ERR_KEY_FILE' : 'ERR_CERTIFICATE_FILE';
   try {
     // A pipe must not hold this process until somebody writes to it.
     const file = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       // The open file is asked, not the path: what was checked is what is read.
       const stat = await file.stat();
-      if (!stat.isFile()) throw fault(code, `${path} is not a file`, 'name a PEM file');
-      if (stat.size > MAX_FILE_BYTES) throw fault(code, `${path} is too large`, 'name a PEM file');
-      if (code === 'ERR_KEY_FILE' && (stat.mode & 0o077) !== 0) {
-        throw fault(code, `the key ${path} may be read or changed by others`, `chmod 600 ${path}`);
+      if (!stat.isFile()) throw fault(code, `the ${what} ${path} is not a file`, 'name a PEM file');
+      if (stat.size > MAX_FILE_BYTES) {
+        throw fault(code, `the ${what} ${path} is larger than ${MAX_FILE_BYTES} bytes`, 'name a PEM file');
+      }
+      if (isSecret && (stat.mode & 0o077) !== 0) {
+        const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
+        const text = `the ${what} ${path} may be read or changed by others (mode ${mode})`;
+        throw fault(code, text, `chmod 600 ${path}`);
       }
       const bytes = Buffer.alloc(stat.size);
       const { bytesRead } = await file.read(bytes, 0, stat.size, 0);
@@ -75,7 +97,7 @@ async function read(path: string, code: ErrorCode, fs: Environment['fs']): Promi
   } catch (cause) {
     if (cause instanceof LamplighterError) throw cause;
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-    throw fault(code, `${path} cannot be read (${why})`, 'check the path and who may read it', cause);
+    throw fault(code, `the ${what} ${path} cannot be read (${why})`, hint, cause);
   }
 }
 

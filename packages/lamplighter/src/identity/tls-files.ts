@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import fs, { constants } from 'node:fs/promises';
-import { LamplighterError, type ErrorCode } from '@lamplighter/core';
+import fs from 'node:fs/promises';
+import { LamplighterError } from '@lamplighter/core';
 import { chainToRoot, pemCertificates } from './certificate-chain.js';
 import { recoverIdentity } from './identity-files.js';
+import { type PemFile, readPem } from './pem-file.js';
 import { identityOfCertificate, type PeerIdentity, SERVER_ROLES } from './roles.js';
 
 /** Where a node's or agent's own TLS files are. */
@@ -37,8 +38,6 @@ export interface TlsMaterial {
   readonly requireHybrid?: boolean;
 }
 
-/** PEM files are a few thousand bytes; whatever is longer is something else. */
-const MAX_FILE_BYTES = 1_048_576;
 /** More than any CA in use has between its root and what it issues. */
 const MAX_INTERMEDIATES = 4;
 /** What OpenSSL's security level 2 asks of RSA, as NIST SP 800-57 does until 2030. */
@@ -62,7 +61,7 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 export async function loadTlsFiles(paths: TlsOptions, { evenIfExpired = false } = {}): Promise<TlsMaterial> {
   await recoverIdentity(paths);
   // One after the other: of several mistakes the first is named, and always the same one.
-  const ca = await readBounded(paths.ca, 'ERR_CERTIFICATE_FILE', 'CA certificate');
+  const ca = await read(paths.ca, { what: 'CA certificate' });
   const { cert, key } = await readOwn(paths);
   const authorities = parseCertificates(ca, paths.ca);
   if (authorities.some((authority) => !authority.ca)) {
@@ -83,12 +82,19 @@ const REISSUE = 'make a new one with `lamplighter ca issue`';
 /** Certificate and key; from one file by one look at it, so that they belong together whoever replaces it meanwhile. */
 async function readOwn(paths: TlsPaths): Promise<{ cert: Buffer; key: Buffer }> {
   if (paths.cert !== paths.key) {
-    const cert = await readBounded(paths.cert, 'ERR_CERTIFICATE_FILE', 'certificate');
-    return { cert, key: await readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true) };
+    const cert = await read(paths.cert, { what: 'certificate' });
+    return { cert, key: await read(paths.key, KEY) };
   }
-  const key = await readBounded(paths.key, 'ERR_KEY_FILE', 'private key', true);
+  const key = await read(paths.key, KEY);
   // Copied: whoever hands a certificate on must not hand a key on with it.
   return { cert: Buffer.concat(pemCertificates(key).flatMap((block) => [block, NEW_LINE])), key };
+}
+
+const KEY: PemFile = { what: 'private key', isSecret: true };
+
+function read(path: string, file: PemFile): Promise<Buffer> {
+  const hint = 'check the path and who may read it, or make it with `lamplighter ca issue`';
+  return readPem(path, { fs }, { ...file, hint });
 }
 
 const NEW_LINE = Buffer.from('\n');
@@ -155,43 +161,6 @@ function checkPurpose(leaf: X509Certificate, { role }: PeerIdentity, path: strin
       `${path} has an RSA key of ${bits} bits`,
       `use Ed25519, P-256, P-384, or RSA of at least ${MIN_RSA_BITS} bits`,
     );
-  }
-}
-
-async function readBounded(path: string, code: ErrorCode, what: string, secret = false): Promise<Buffer> {
-  try {
-    // A pipe must not hold this process until somebody writes to it.
-    const file = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      // The open file is asked, not the path: what was checked is what is read.
-      const stat = await file.stat();
-      if (!stat.isFile()) throw new LamplighterError(code, `the ${what} ${path} is not a file`);
-      if (stat.size > MAX_FILE_BYTES) {
-        throw new LamplighterError(code, `the ${what} ${path} is larger than ${MAX_FILE_BYTES} bytes`);
-      }
-      if (secret && (stat.mode & 0o077) !== 0) {
-        const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
-        throw new LamplighterError(
-          code,
-          `the ${what} ${path} may be read or changed by others (mode ${mode})`,
-          {
-            hint: `chmod 600 ${path}`,
-          },
-        );
-      }
-      const bytes = Buffer.alloc(stat.size);
-      const { bytesRead } = await file.read(bytes, 0, stat.size, 0);
-      return bytes.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (cause) {
-    if (cause instanceof LamplighterError) throw cause;
-    const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-    throw new LamplighterError(code, `the ${what} ${path} cannot be read (${reason})`, {
-      hint: 'check the path and who may read it, or make it with `lamplighter ca issue`',
-      cause,
-    });
   }
 }
 

@@ -166,10 +166,10 @@ export class Node {
       // Before the first TLS context is made.
       await this.#seed.open();
       if (tls) this.#fleet = this.#newFleet(tls);
-      // Who is revoked is known before anybody is let in.
-      await this.#fleet?.start();
       if (this.#tls && this.#fleet && (listen || carriers.length > 0))
         this.#listener = new Listener(this.#tls, { ...this.#listening(), gate: this.#fleet.gate });
+      // Who is revoked is known before anybody is let in.
+      await this.#fleet?.start(this.#listener);
       this.#admin = await startAdmin(admin, () => this.status());
       const runners = sources.map((entry) => this.#sources.make(entry));
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
@@ -179,7 +179,7 @@ export class Node {
       for (const runner of runners) await this.#sources.start(runner);
       if (listen) this.#bound = await this.#listener?.listen(listen);
       await this.#startCarriers();
-      if (this.#listener) await this.#fleet?.serve(this.#listener, { port: this.#beaconPort() });
+      await this.#fleet?.serve(this.#beaconPort());
       this.#watch = watchStates(environment, log, () => this.status());
     } catch (error) {
       await this.stop();
@@ -354,7 +354,7 @@ export class Node {
     const { environment, log } = this.#options;
     const { name, state, authority, quotas, audit } = this.#config;
     return new Fleet(
-      { tls, state, authority, quotas, audit },
+      { state, authority, quotas, audit },
       {
         environment,
         native: this.#native,
@@ -366,6 +366,8 @@ export class Node {
           instanceId: environment.osRandom(16),
         },
         connect: (endpoint) => this.#outgoing.connect(endpoint),
+        // A reload neither takes it away nor brings it.
+        paths: () => this.#config.tls ?? tls,
         tls: () => this.#needTls(),
         onTls: (material) => {
           this.#useTls(material);

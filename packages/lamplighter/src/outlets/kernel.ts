@@ -6,6 +6,7 @@ import type { Stream } from '../local/stream.js';
 import { reasonOf } from '../wire/reason.js';
 import type { OutletReport, Reason } from '../wire/status.js';
 import type { Outlet, OutletContext } from './outlet.js';
+import { readyUnlessStopped } from './serving.js';
 
 /** What one write hands over: the size of a beacon. */
 const WRITE_LENGTH_BYTES = 64;
@@ -120,19 +121,6 @@ class KernelOutlet implements Outlet {
       bytes?.fill(0);
     }
   }
-}
-
-/** Whether the node became ready before the outlet was stopped. */
-async function readyUnlessStopped(context: OutletContext, signal: AbortSignal): Promise<boolean> {
-  const stopped = new Promise<false>((resolve) => {
-    if (signal.aborted) resolve(false);
-    signal.addEventListener('abort', () => resolve(false), { once: true });
-  });
-  const ready = context.ready().then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([ready, stopped]);
 }
 
 async function within(environment: Environment, deadlineMs: number, work: Promise<void>): Promise<void> {

@@ -8,6 +8,19 @@ export function isServing(context: OutletContext | undefined): boolean {
   return state === 'ready' || state === 'degraded';
 }
 
+/** Whether the node became ready before the outlet was stopped. */
+export async function readyUnlessStopped(context: OutletContext, signal: AbortSignal): Promise<boolean> {
+  const stopped = new Promise<false>((resolve) => {
+    if (signal.aborted) resolve(false);
+    signal.addEventListener('abort', () => resolve(false), { once: true });
+  });
+  const ready = context.ready().then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([ready, stopped]);
+}
+
 /**
  * What an answer made now rests on, or "not ready" instead of an answer (DESIGN section 2).
  * @throws LamplighterError ERR_NOT_SEEDED before the first seeding, ERR_STOPPED when the node is going away

@@ -1,5 +1,5 @@
 import { type Environment, monotonicMs } from '../../local/environment.js';
-import { budgetKey } from '../../outlets/pollen/address-budget.js';
+import { networkOf } from '../../wire/network.js';
 
 // Implementation constants.
 const WINDOW_MS = 60_000;
@@ -31,7 +31,7 @@ export class FailedAttempts {
    */
   waitMs(address: string | undefined): number {
     const leftMs = this.#turn();
-    const failed = this.#counts.get(budgetKey(address)) ?? 0;
+    const failed = this.#counts.get(networkOf(address)) ?? 0;
     const isRefused = failed >= MAX_PER_ADDRESS || (failed > 0 && this.#inAll >= MAX_IN_ALL);
     return isRefused ? leftMs : 0;
   }
@@ -39,7 +39,7 @@ export class FailedAttempts {
   /** An address has failed. */
   note(address: string | undefined): void {
     this.#turn();
-    const key = budgetKey(address);
+    const key = networkOf(address);
     const before = this.#counts.get(key);
     this.#inAll += 1;
     // Who comes when the table is full is let through once more: he has as many addresses as the table places.

@@ -21,7 +21,6 @@ import { renewRoute } from './renew-route.js';
 
 /** What of a node's configuration concerns its peers and its own certificate. */
 export interface FleetConfig {
-  readonly tls: TlsOptions;
   readonly state: string;
   readonly authority?: AuthorityConfig | undefined;
   readonly quotas: QuotasConfig;
@@ -36,18 +35,14 @@ export interface FleetOptions {
   readonly origin: AuditOrigin;
   /** How connections to the authority are made. */
   readonly connect: NonNullable<Upstream['connect']>;
+  /** Where its certificate, key and CA are now. */
+  readonly paths: () => TlsOptions;
   /** What the node holds now. */
   readonly tls: () => TlsMaterial;
   /** The node's certificate or its CA changed. */
   readonly onTls: (tls: TlsMaterial) => void;
   /** What every listener of the node is made with. */
   readonly listening: Pick<ListenerOptions, 'before' | 'onError'>;
-}
-
-/** Where new machines are sent. */
-export interface BeaconPlace {
-  /** The port of this node's beacon outlet; undefined when it has none. */
-  readonly port?: number | undefined;
 }
 
 /**
@@ -69,7 +64,7 @@ export class Fleet {
 
   constructor(config: FleetConfig, options: FleetOptions) {
     const { environment, native, log } = options;
-    const { authority, audit, tls } = config;
+    const { authority, audit } = config;
     this.#config = config;
     this.#options = options;
     this.gate = new PolicyGate({ environment, quotas: quotasOf(config.quotas) });
@@ -85,7 +80,7 @@ export class Fleet {
       });
     this.#policy = authority && new PolicyFollower(originOf(authority, config.state, options), environment);
     this.#certificate = new OwnCertificate({
-      paths: tls,
+      paths: options.paths,
       current: options.tls,
       authority: authority && renewerOf(authority, options),
       environment,
@@ -100,8 +95,12 @@ export class Fleet {
     return audit && ((record) => audit.record(record));
   }
 
-  /** Learns the policy, opens the record, begins to watch the certificate. Before anything is served. */
-  async start(): Promise<void> {
+  /**
+   * Learns the policy, opens the record, begins to watch the certificate. Before anything is served.
+   * @param listener - made with {@link Fleet.gate}: whoever is revoked loses his connections there at once
+   */
+  async start(listener: Listener | undefined): Promise<void> {
+    this.#listener = listener;
     this.#policy?.onChange((policy) => {
       this.gate.apply(policy);
       this.#listener?.destroyPeers((peer) => this.gate.isRevoked(peer), REVOKED);
@@ -110,11 +109,15 @@ export class Fleet {
     this.#certificate.start();
   }
 
-  /** Serves what a CA serves, when this node is one. @throws LamplighterError ERR_PORT_IN_USE, ERR_LISTEN */
-  async serve(listener: Listener, place: BeaconPlace): Promise<void> {
-    this.#listener = listener;
+  /**
+   * Serves what a CA serves, when this node is one.
+   * @param beaconPort - where new machines are sent; undefined when this node gives no beacons
+   * @throws LamplighterError ERR_PORT_IN_USE, ERR_LISTEN
+   */
+  async serve(beaconPort: number | undefined): Promise<void> {
     const { authority } = this.#config;
-    if (authority?.folder === undefined) return;
+    const listener = this.#listener;
+    if (authority?.folder === undefined || listener === undefined) return;
     const { environment, log, listening, tls } = this.#options;
     const { folder } = authority;
     const lifeMs = parseLife(authority.life);
@@ -134,7 +137,7 @@ export class Fleet {
       folder,
       lifeMs,
       environment,
-      ...(place.port !== undefined && { beaconPort: place.port }),
+      ...(beaconPort !== undefined && { beaconPort }),
       ...(authority.relays.length > 0 && {
         relays: authority.relays.map(({ peer, ...relay }) => ({
           ...relay,

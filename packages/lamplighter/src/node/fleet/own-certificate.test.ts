@@ -32,13 +32,13 @@ function punctual(): FixedEnvironment {
 }
 
 /** A node's certificate, and everything it has said of it. */
-async function owned(paths: TlsPaths, authority?: Renewer) {
+async function owned(paths: TlsPaths, authority?: Renewer, now: () => TlsPaths = () => paths) {
   const environment = punctual();
   const changes: TlsMaterial[] = [];
   const logged: unknown[] = [];
   let tls = await loadTlsFiles(paths);
   const own = new OwnCertificate({
-    paths,
+    paths: now,
     current: () => tls,
     authority,
     environment,
@@ -134,6 +134,26 @@ describe('a node that is the CA', () => {
     });
     expect(renewed?.identity.serial).not.toBe(before.serial);
     expect((await loadTlsFiles(paths)).identity.serial).toBe(renewed?.identity.serial);
+  });
+
+  it('looks where a reload says that its files are, and no longer where they were', async () => {
+    const [ca, another] = [
+      await IssuingFolder.make(place, 'before'),
+      await IssuingFolder.make(place, 'after'),
+    ];
+    const before = await ca.files('relay', 'relay-1', LIFE_MS);
+    const after = await another.files('relay', 'relay-2', LIFE_MS);
+    let paths = before;
+    const { own, changes } = await owned(before, undefined, () => paths);
+    await own.look();
+    paths = after;
+    await own.look();
+    expect(changes.map(({ identity }) => identity.name)).toEqual(['relay-2']);
+    await copyFile(before.cert, `${before.cert}.copy`);
+    await rm(before.cert);
+    await own.look();
+    expect(own.status()).toMatchObject({ name: 'relay-2' });
+    expect(changes).toHaveLength(1);
   });
 
   it('follows the rotation of its CA at once, step by step', async () => {

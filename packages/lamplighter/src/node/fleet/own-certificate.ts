@@ -20,7 +20,8 @@ export interface Renewer {
 }
 
 export interface OwnCertificateOptions {
-  readonly paths: TlsOptions;
+  /** Where its files are now: a reload may name others. */
+  readonly paths: () => TlsOptions;
   /** What the node holds now. */
   readonly current: () => TlsMaterial;
   /** Undefined where certificates are made by somebody else, who replaces the files. */
@@ -140,7 +141,7 @@ export class OwnCertificate {
     const seen = await this.#appearance();
     if (seen === this.#seen && this.#unusable === undefined) return;
     try {
-      const tls = await loadTlsFiles(paths);
+      const tls = await loadTlsFiles(paths());
       this.#seen = seen;
       this.#unusable = undefined;
       if (isSame(tls, current())) return;
@@ -181,7 +182,7 @@ export class OwnCertificate {
       const renewed = await authority.renew(current(), signal);
       try {
         const { keyPem, certificatePem, trust } = renewed;
-        await replaceIdentity(paths, { keyPem, certificatePem, ...(trust !== undefined && { trust }) });
+        await replaceIdentity(paths(), { keyPem, certificatePem, ...(trust !== undefined && { trust }) });
       } finally {
         wipe(renewed.keyPem);
       }
@@ -213,8 +214,9 @@ export class OwnCertificate {
   /** Which files stand there: another number of the file, size or time is another file. */
   async #appearance(): Promise<string> {
     const { environment, paths } = this.#options;
+    const { ca, cert, key } = paths();
     const looks = await Promise.all(
-      [paths.ca, paths.cert, paths.key].map(async (path) => {
+      [ca, cert, key].map(async (path) => {
         const stat = await environment.fs.stat(path, { bigint: true }).catch(() => undefined);
         return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeNs}`;
       }),

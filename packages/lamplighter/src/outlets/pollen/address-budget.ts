@@ -1,9 +1,7 @@
-import { isIPv6 } from 'node:net';
 import { type Environment, monotonicMs } from '../../local/environment.js';
+import { networkOf } from '../../wire/network.js';
 
 const MINUTE_MS = 60_000;
-/** Bits of an IPv6 address that tell one customer from another (RFC 6177); who has one /64 has all its addresses. */
-const PREFIX_GROUPS = 4;
 
 /**
  * How often each address may ask: so many times at once, and so many a minute.
@@ -42,7 +40,7 @@ export class AddressBudgets {
    * @returns 0 when there was one; otherwise how many ms until there is, and nothing was taken
    */
   take(address: string | undefined): number {
-    const key = budgetKey(address);
+    const key = networkOf(address);
     const nowMs = monotonicMs(this.#environment);
     const earnedAtMs = Math.max(nowMs, this.#earnedAtMs.get(key) ?? nowMs);
     const nextMs = earnedAtMs + MINUTE_MS / this.#perMinute;
@@ -56,25 +54,4 @@ export class AddressBudgets {
     }
     return isRefused ? waitMs : 0;
   }
-}
-
-/** Whose budget an address is of: an IPv4 address, also one mapped into IPv6, or the /64 of an IPv6 address. */
-export function budgetKey(address: string | undefined): string {
-  if (address === undefined) return '';
-  if (!isIPv6(address)) return address;
-  const [digits = ''] = address.toLowerCase().split('%');
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(digits)?.[1];
-  return mapped ?? prefixOf(digits);
-}
-
-function prefixOf(digits: string): string {
-  const [head = '', tail] = digits.split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  // An IPv4 address at the end stands for two groups.
-  const length = right.length + (digits.includes('.') ? 1 : 0);
-  const zeros = tail === undefined ? 0 : 8 - left.length - length;
-  const groups = [...left, ...Array.from({ length: zeros }, () => '0'), ...right];
-  const prefix = groups.slice(0, PREFIX_GROUPS).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${prefix.join(':')}::/64`;
 }

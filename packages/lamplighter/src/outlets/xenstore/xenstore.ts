@@ -7,6 +7,7 @@ import { reasonOf } from '../../wire/reason.js';
 import { isXenstorePath } from '../../wire/xenstore.js';
 import type { OutletReport, Reason } from '../../wire/status.js';
 import type { Outlet, OutletContext } from '../outlet.js';
+import { readyUnlessStopped } from '../serving.js';
 import { guestNumber } from './news.js';
 import { Trickle, type TrickleCounts } from './trickle.js';
 
@@ -220,19 +221,6 @@ class XenstoreTrickle implements XenstoreOutlet {
       hint: 'raise maxDomains, at most 4096',
     };
   }
-}
-
-/** Whether the node became ready before the outlet was stopped. */
-async function readyUnlessStopped(context: OutletContext, signal: AbortSignal): Promise<boolean> {
-  const stopped = new Promise<false>((resolve) => {
-    if (signal.aborted) resolve(false);
-    signal.addEventListener('abort', () => resolve(false), { once: true });
-  });
-  const ready = context.ready().then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([ready, stopped]);
 }
 
 function checkPath(path: string): void {

@@ -4,13 +4,16 @@ import { until } from '../camera/until.fixture.js';
 import { type Heard, hearing } from './hearing-source.fixture.js';
 import { type ProcessOptions, processSource } from './process.js';
 
+/** Every wait is as long as it may be, so that the state before it is there to be seen: this number is one's share of it. */
+const LONGEST_WAITS = { ...systemEnvironment(), runtimeRandom: (n: number) => Buffer.alloc(n, 0xff) };
+
 /** For tests: a process source at work, on the real machine. */
 export function run(
   from: ProcessOptions['from'],
   body: (heard: Heard) => Promise<void>,
   options: Partial<ProcessOptions> = {},
 ): Promise<void> {
-  return hearing(processSource({ ...options, from }, systemEnvironment()), body);
+  return hearing(processSource({ ...options, from }, LONGEST_WAITS), body);
 }
 
 /** A shell script as a command: our source starts no shell, a test may. */
