@@ -96,6 +96,35 @@ describe('certificates that live for 20 s', () => {
   });
 });
 
+describe('a node whose certificate ended while it was off', () => {
+  it('renews it before it serves when it is the CA; another says that it cannot', async () => {
+    await issue('off', 'relay', 'off-relay', '1s');
+    const ended = certificateOf('off', 'off-relay');
+    await eventually('it has ended', () => Date.now() > Date.parse(ended.validTo));
+    const relay = await authority('off', 'off-relay', '1d');
+    const renewed = certificateOf('off', 'off-relay');
+    expect(renewed.serialNumber).not.toBe(ended.serialNumber);
+    expect(renewed.subjectAltName).toBe(ended.subjectAltName);
+    await relay.node.stop();
+
+    await issue('off', 'relay', 'other-relay', '1s');
+    const other = certificateOf('off', 'other-relay');
+    await eventually('it has ended', () => Date.now() > Date.parse(other.validTo));
+    const file = place.write('other-relay.yaml', {
+      name: 'other-relay',
+      state: 'state/other-relay',
+      tls: place.tls('other-relay', 'off'),
+      admin: { port: 0 },
+      sources: [{ kind: 'os' }],
+    });
+    const { code, stderr } = await run(['node', '--config', file]);
+    expect({ code, stderr }).toEqual({
+      code: 78,
+      stderr: expect.stringContaining('[ERR_CERTIFICATE_EXPIRED]') as string,
+    });
+  });
+});
+
 describe('an agent that seeds once', () => {
   it('renews after its boot when it is time, and only then; its exit code stays', async () => {
     const relay = await authority('certificates', 'relay', '30d');

@@ -159,9 +159,10 @@ export class Node {
    */
   async start(): Promise<void> {
     const { environment, log } = this.#options;
-    const { tls, listen, carriers, admin, state, sources, outlets } = this.#config;
+    const { tls, listen, carriers, admin, state, authority, sources, outlets } = this.#config;
     try {
-      this.#tls = tls && (await loadTlsFiles(tls));
+      // The CA renews itself, however long it was off.
+      this.#tls = tls && (await loadTlsFiles(tls, { evenIfExpired: authority?.folder !== undefined }));
       this.#startNumber = await raiseStartNumber(environment, state);
       // Before the first TLS context is made.
       await this.#seed.open();

@@ -98,6 +98,7 @@ export class Fleet {
   /**
    * Learns the policy, opens the record, begins to watch the certificate. Before anything is served.
    * @param listener - made with {@link Fleet.gate}: whoever is revoked loses his connections there at once
+   * @throws LamplighterError ERR_CERTIFICATE_EXPIRED when this node is the CA and could not make itself a new one
    */
   async start(listener: Listener | undefined): Promise<void> {
     this.#listener = listener;
@@ -106,6 +107,7 @@ export class Fleet {
       this.#listener?.destroyPeers((peer) => this.gate.isRevoked(peer), REVOKED);
     });
     await Promise.all([this.#policy?.start(), this.#audit?.open()]);
+    await this.#certificate.renewExpired();
     this.#certificate.start();
   }
 

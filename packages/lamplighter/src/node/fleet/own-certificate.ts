@@ -85,6 +85,26 @@ export class OwnCertificate {
     return this.#looking;
   }
 
+  /**
+   * Renews a certificate that has ended; only the CA itself can, for nobody lets in who comes with one.
+   * @throws LamplighterError ERR_CERTIFICATE_EXPIRED when it is not renewed
+   */
+  async renewExpired(): Promise<void> {
+    const isExpired = (): boolean => this.#options.current().notAfter.getTime() <= this.#nowMs();
+    if (!isExpired()) return;
+    await this.look();
+    if (!isExpired()) return;
+    const { notAfter } = this.#options.current();
+    throw new LamplighterError(
+      'ERR_CERTIFICATE_EXPIRED',
+      `the certificate expired on ${notAfter.toISOString()}`,
+      {
+        hint: this.#unrenewed?.message ?? 'make a new one with `lamplighter ca issue`; check the clock first',
+        cause: this.#unrenewed,
+      },
+    );
+  }
+
   status(): CertificateStatus {
     const { authority, current } = this.#options;
     const tls = current();
