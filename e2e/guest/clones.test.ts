@@ -34,7 +34,7 @@ needsGuest()('two restores of one snapshot', () => {
     await lab.close();
   });
 
-  describe.runIf(isFull)('without the hedge', () => {
+  describe('without the hedge', () => {
     let snapshot: Snapshot;
 
     beforeAll(async () => {
@@ -79,7 +79,7 @@ needsGuest()('two restores of one snapshot', () => {
     );
   });
 
-  describe.runIf(isFull)('with the hedge', () => {
+  describe('with the hedge', () => {
     let snapshot: Snapshot;
     /** All that any copy has given, of any pair: nothing comes twice. */
     const given = new Set<string>();

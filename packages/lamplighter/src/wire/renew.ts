@@ -107,7 +107,7 @@ export async function renew(
 
 /**
  * Looks at a certificate that is to follow ours: of our new key, by a root that we trust once the list that came with it is
- * accepted, and nothing lost against the old one.
+ * accepted, and for everything that the old one is for. How long it lives is for the CA to say, also when that is less than before.
  * @param options - `keyPem`: the new key; `trustFile`: our CA file
  * @throws LamplighterError ERR_TRUST for a trust list that nobody we trust has signed, ERR_CERTIFICATE_ANSWER for everything else
  */
@@ -115,7 +115,7 @@ export function acceptIssued(
   { certificate: certificatePem, trust: document }: Pick<IssuedAnswer, 'certificate' | 'trust'>,
   options: {
     readonly keyPem: Buffer;
-    readonly current: Pick<TlsMaterial, 'cert' | 'identity' | 'notAfter'>;
+    readonly current: Pick<TlsMaterial, 'cert' | 'identity'>;
     readonly trustFile: Buffer;
   },
 ): Omit<Renewed, 'keyPem'> {
@@ -136,9 +136,6 @@ export function acceptIssued(
   const isFor = (purpose: string): boolean => leaf.keyUsage?.includes(purpose) ?? true;
   demand(old.keyUsage?.every(isFor) ?? true, 'it is for less than the old one');
   const notAfter = new Date(leaf.validTo);
-  // While the CA goes over to another root there is no choice.
-  const isOutgoing = roots[0] !== undefined && !hasIssued(roots[0], old);
-  demand(notAfter >= current.notAfter || isOutgoing, 'it ends before the old one');
   demand(notAfter.getTime() > Date.now(), 'it has expired');
   demand(Date.parse(leaf.validFrom) <= Date.now(), 'it is not valid yet');
   return { certificatePem, trust, notAfter };
