@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { MjpegTestServer } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
+import { isFull } from '../packages/lamplighter/dist/needs.fixture.js';
 import { fetchBeacon } from '../packages/lamplighter/dist/wire/beacon.js';
 import { request, UpstreamAgent } from '../packages/lamplighter/dist/wire/client.js';
 import { FeedDecoder } from '../packages/lamplighter/dist/wire/feed.js';
@@ -19,7 +20,6 @@ import {
   untilStatus,
 } from './processes.fixture.js';
 
-const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
 const CLIENTS = 8;
 const BEACONS = isFull ? 50_000 : 10_000;
 /** After the first fifth. Measured: 1 to 6 MiB, for V8 to settle; 2 KiB kept of each beacon would be more than this. */

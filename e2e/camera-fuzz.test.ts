@@ -15,11 +15,10 @@ import {
 } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
 import { observeCamera } from '../packages/lamplighter/dist/sources/camera/observation.js';
 import { until } from '../packages/lamplighter/dist/sources/camera/until.fixture.js';
-import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
+import { isFull, needs } from '../packages/lamplighter/dist/needs.fixture.js';
 import { residentBytes, runs } from './proc.fixture.js';
 import { ffmpeg, lamps, makeVideo } from './videos.fixture.js';
 
-const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
 /** Files of each kind that are damaged at random. */
 const ROUNDS = isFull ? 200 : 6;
 /** What a run over hostile video may leave behind in this process, bytes. */

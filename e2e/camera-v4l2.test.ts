@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NodeStatus, SourceStatus } from '../packages/lamplighter/dist/wire/status.js';
 import { type Guest, bootGuest, endGuests } from './guest/guest.fixture.js';
 import type { GuestOutput } from './guest/control.fixture.js';
+import { isFull } from '../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './guest/kernel.fixture.js';
 import { eventually, partOf } from './processes.fixture.js';
 
@@ -93,7 +94,7 @@ needsGuest('ffmpeg', 'v4l2-ctl')("V4L2 cameras, in a guest with Debian's kernel"
     expect(healthy.input).toMatchObject({ kind: 'device', codec: 'raw', width: 320, height: 180 });
   });
 
-  it('are probed: a test card with a running clock is not', async () => {
+  it.runIf(isFull)('are probed: a test card with a running clock is not', async () => {
     const card = await probe(`/dev/video1?${RAW}`);
     expect(card.code, card.stderr).toBe(1);
     const degraded = JSON.parse(card.stdout) as ProbeReport;
@@ -101,7 +102,7 @@ needsGuest('ffmpeg', 'v4l2-ctl')("V4L2 cameras, in a guest with Debian's kernel"
     expect(degraded.faults).toEqual(expect.arrayContaining(['overlay-only', 'low-noise']));
   });
 
-  it('are refused, with the reason, when they have no such format', async () => {
+  it.runIf(isFull)('are refused, with the reason, when they have no such format', async () => {
     const { code, stderr } = await probe('/dev/video0?format=mjpeg');
     expect(code).toBe(1);
     expect(stderr).toMatch(/ERR_CAMERA_\w+/);

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
+import { isFull, needs } from '../packages/lamplighter/dist/needs.fixture.js';
 import { fetchBeacon } from '../packages/lamplighter/dist/wire/beacon.js';
 import { request, type Upstream, UpstreamAgent } from '../packages/lamplighter/dist/wire/client.js';
 import type { NodeStatus } from '../packages/lamplighter/dist/wire/status.js';
@@ -129,7 +129,7 @@ describe('the chain heals without help', () => {
       { signal: 'SIGKILL', down: ['office', 'wall'], up: ['wall', 'office'] },
       { signal: 'SIGTERM', down: ['wall', 'office', 'relay'], up: ['relay', 'office', 'wall'] },
     ];
-    for (const { signal, down, up } of orders) {
+    for (const { signal, down, up } of isFull ? orders : orders.slice(-2)) {
       for (const name of down) await hop(name).stop(signal);
       await said(down);
       start(...up);

@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
+import { isFull, needs } from '../packages/lamplighter/dist/needs.fixture.js';
 
 /*
  * A smoke test and nothing more: output of any good cipher passes, however well its key is known. What it would catch is a
  * counter that stands still, a buffer served twice or zeroed too early.
  */
 
-const isFull = process.env['LAMPLIGHTER_FULL'] !== undefined;
 const core = fileURLToPath(new URL('../packages/core/dist/index.js', import.meta.url));
 const library = fileURLToPath(new URL('../packages/lamplighter/dist/index.js', import.meta.url));
 

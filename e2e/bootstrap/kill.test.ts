@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { needs } from '../../packages/lamplighter/dist/needs.fixture.js';
+import { isFull, needs } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { NeverTwice } from './hedge-record.fixture.js';
 import { type HeardRun, Machine, StateFolder } from './machine.fixture.js';
 import { type Boundary, boundariesIn, straceOf } from './strace.fixture.js';
@@ -10,7 +10,6 @@ import { type Boundary, boundariesIn, straceOf } from './strace.fixture.js';
  * only grows; nothing of a use has left the process whose successor is not on the disk already; the next start works.
  */
 
-const isFull = process.env['LAMPLIGHTER_FULL'] !== undefined;
 const INSTANTS = isFull ? 1_000 : 20;
 /** After so many kills one start is left alone, and must do everything. */
 const KILLS_BETWEEN = 5;

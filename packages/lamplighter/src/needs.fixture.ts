@@ -2,6 +2,9 @@ import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
 
+/** Whether the counts are those that the promises name, as `npm run test:full` has them. */
+export const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
+
 /**
  * A `describe` for tests that need programs npm does not bring. Where one is missing the block is skipped, and its name says
  * why; where the environment variable CI is set it fails instead, so that a forgotten package cannot hide a test.

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { needs } from '../needs.fixture.js';
+import { isFull, needs } from '../needs.fixture.js';
 import { newKeyAndCsr, readCsr, refuseForeignNames } from './csr.js';
 
 const run = promisify(execFile);
@@ -55,7 +55,7 @@ describe('newKeyAndCsr', () => {
 });
 
 /** All of them in the full run; one after the other falls on every place in a byte. */
-const BIT_STEP = process.env['LAMPLIGHTER_FULL'] === undefined ? 9 : 1;
+const BIT_STEP = isFull ? 1 : 9;
 
 describe('readCsr', () => {
   it(

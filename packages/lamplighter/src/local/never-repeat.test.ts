@@ -4,9 +4,10 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { cycleCounter, rdrand } from '@lamplighter/native';
 import { describe, expect, it } from 'vitest';
+import { isFull } from '../needs.fixture.js';
 import type { Experiment, Separator } from './never-repeat.fixture.js';
 
-const BLOCKS = process.env['LAMPLIGHTER_FULL'] === undefined ? 2 ** 14 : 2 ** 20;
+const BLOCKS = isFull ? 2 ** 20 : 2 ** 14;
 /** Compiled: processes and threads of their own run what users run. */
 const FIXTURE = fileURLToPath(new URL('../../dist/local/never-repeat.fixture.js', import.meta.url));
 

@@ -2,13 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { needs } from '../../../needs.fixture.js';
+import { isFull, needs } from '../../../needs.fixture.js';
 import { type CameraFault, CameraHealth } from './camera-health.js';
 import type { HealthPicture } from './picture.js';
 import { type Look, RECIPES, type Recipe } from './recipes.fixture.js';
 import { type Codec, type Video, joinedPictures, picturesOf } from './video.fixture.js';
 
-const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
 /** The verdict is due so long after the fault began. */
 const DUE_MS = 10_000;
 
