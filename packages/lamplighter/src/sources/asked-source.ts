@@ -1,11 +1,10 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
-import { keepTrying } from '../local/retry.js';
 import { NO_BASIS } from '../wire/basis.js';
-import { reasonOf } from '../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../wire/status.js';
+import type { SourceReport } from '../wire/status.js';
 import type { Source, SourceSink } from './source.js';
+import { SourceLife } from './source-life.js';
 import { StuckBytes } from './stuck-bytes.js';
 
 const MIN_BACK_OFF_MS = 1_000;
@@ -45,13 +44,10 @@ class AskedSource implements Source {
   readonly position = 'outside';
   readonly #options: AskedSourceOptions;
   readonly #environment: Environment;
-  readonly #stopping = new AbortController();
+  readonly #life = new SourceLife();
   readonly #watch = new StuckBytes();
-  #running: Promise<void> | undefined;
   /** Questions under way. */
   readonly #asking = new Set<Promise<unknown>>();
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
   #answers = 0;
   #failures = 0;
   #stuckAnswers = 0;
@@ -65,29 +61,23 @@ class AskedSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => void this.stop(), { once: true, signal: stopping });
-    if (signal.aborted) return this.stop();
-    this.#running = keepTrying((attempt) => this.#listen(sink, attempt), {
+    return this.#life.begin((attempt) => this.#listen(sink, attempt), signal, {
       environment: this.#environment,
-      signal: stopping,
       // Already in the status: a question notes its own failure, also when a round asked it.
       onFault: () => undefined,
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
       healthyAfterMs: this.#options.periodMs / 2,
     });
-    return Promise.resolve();
   }
 
   async sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.#ask(AbortSignal.any([signal, this.#stopping.signal])).catch(() => undefined);
+    return this.#ask(AbortSignal.any([signal, this.#life.signal])).catch(() => undefined);
   }
 
   status(): SourceReport {
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: NO_BASIS,
       details: {
         periodMs: this.#options.periodMs,
@@ -100,10 +90,7 @@ class AskedSource implements Source {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#state = 'stopped';
-    this.#reason = undefined;
-    await Promise.allSettled([...this.#asking, this.#running]);
+    await Promise.allSettled([this.#life.end(), ...this.#asking]);
   }
 
   async #listen(sink: SourceSink, signal: AbortSignal): Promise<void> {
@@ -134,28 +121,22 @@ class AskedSource implements Source {
   }
 
   #heard(bytes: Uint8Array): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     this.#answers += 1;
     const fault = this.#watch.fault(bytes);
     if (fault !== undefined) {
       this.#stuckAnswers += 1;
       this.#goodInARow = 0;
-      this.#state = 'degraded';
-      this.#reason = { code: 'ERR_SOURCE_STUCK', message: fault };
+      this.#life.note('degraded', { code: 'ERR_SOURCE_STUCK', message: fault });
       return;
     }
     this.#goodInARow += 1;
-    if (this.#goodInARow < GOOD_ANSWERS) return;
-    this.#state = 'ok';
-    this.#reason = undefined;
+    if (this.#goodInARow >= GOOD_ANSWERS) this.#life.note('ok');
   }
 
   #missed(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
-    const isAbsent = error instanceof LamplighterError && error.code === 'ERR_SOURCE_ABSENT';
-    if (!isAbsent) this.#failures += 1;
-    this.#state = isAbsent ? 'absent' : 'failed';
-    this.#reason = reasonOf(error);
+    if (this.#life.isOver) return;
+    if (this.#life.fail(error) === 'failed') this.#failures += 1;
   }
 }
 

@@ -1,13 +1,12 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
-import { keepTrying } from '../local/retry.js';
 import { type Basis, NO_BASIS } from '../wire/basis.js';
 import { CLIENT_NONCE_LENGTH_BYTES, type FetchedBeacon, fetchBeacon } from '../wire/beacon.js';
 import type { Upstream } from '../wire/client.js';
-import { reasonOf } from '../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../wire/status.js';
+import type { SourceReport } from '../wire/status.js';
 import type { Source, SourceSink } from './source.js';
+import { SourceLife } from './source-life.js';
 
 const MIN_BACK_OFF_MS = 1_000;
 const MAX_BACK_OFF_MS = 60_000;
@@ -43,10 +42,7 @@ class BeaconSource implements Source {
   readonly #environment: Environment;
   readonly #periodMs: number;
   readonly #deadlineMs: number;
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
+  readonly #life = new SourceLife(() => this.#loseCredit());
   #basis: Basis = NO_BASIS;
   #beacons = 0;
   #failures = 0;
@@ -62,12 +58,8 @@ class BeaconSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => void this.stop(), { once: true, signal: stopping });
-    if (signal.aborted) return this.stop();
-    this.#running = keepTrying((attempt) => this.#listen(sink, attempt), {
+    return this.#life.begin((attempt) => this.#listen(sink, attempt), signal, {
       environment: this.#environment,
-      signal: stopping,
       // Already in the status: a fetch notes its own failure, also when a round asked for it.
       onFault: () => undefined,
       minMs: MIN_BACK_OFF_MS,
@@ -75,17 +67,15 @@ class BeaconSource implements Source {
       // Only a run that fetched at least once lasts that long, whatever the jitter.
       healthyAfterMs: this.#periodMs / 2,
     });
-    return Promise.resolve();
   }
 
   async sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.#fetch(AbortSignal.any([signal, this.#stopping.signal])).catch(() => undefined);
+    return this.#fetch(AbortSignal.any([signal, this.#life.signal])).catch(() => undefined);
   }
 
   status(): SourceReport {
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: this.#basis,
       details: {
         periodMs: this.#periodMs,
@@ -97,11 +87,8 @@ class BeaconSource implements Source {
     };
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#state = 'stopped';
-    this.#loseCredit();
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#life.end();
   }
 
   async #listen(sink: SourceSink, signal: AbortSignal): Promise<void> {
@@ -131,20 +118,18 @@ class BeaconSource implements Source {
   }
 
   #heard({ basis, relay, group }: FetchedBeacon): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     this.#beacons += 1;
     this.#basis = { ...basis, simulated: basis.simulated || this.#basis.simulated };
     this.#relay = { relay: relay.name, role: relay.role, ...(group !== undefined && { group }) };
-    this.#state = 'ok';
-    this.#reason = undefined;
+    this.#life.note('ok');
     this.#retryAfterMs = undefined;
   }
 
   #missed(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     this.#failures += 1;
-    this.#state = 'failed';
-    this.#reason = reasonOf(error);
+    this.#life.fail(error);
     this.#retryAfterMs = error instanceof LamplighterError ? error.retryAfterMs : undefined;
     this.#loseCredit();
   }

@@ -1,14 +1,12 @@
-import { LamplighterError } from '@lamplighter/core';
 import type { Endpoint, Environment } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
-import { keepTrying } from '../local/retry.js';
 import { NO_BASIS } from '../wire/basis.js';
 import { EgdReplyDecoder, MAX_EGD_LENGTH_BYTES, encodeEgdRequest } from '../wire/egd.js';
 import { egdAddressText, parseEgdAddress } from '../wire/egd-address.js';
-import { reasonOf } from '../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../wire/status.js';
+import type { SourceReport } from '../wire/status.js';
 import { EgdLink } from './egd-link.js';
 import type { Source, SourceSink } from './source.js';
+import { SourceLife } from './source-life.js';
 
 const MIN_BACK_OFF_MS = 250;
 const MAX_BACK_OFF_MS = 15_000;
@@ -55,12 +53,9 @@ class EgdSource implements Source {
   readonly #lengthBytes: number;
   readonly #periodMs: number;
   readonly #deadlineMs: number;
-  readonly #stopping = new AbortController();
+  readonly #life = new SourceLife(() => this.#nobodyWaits());
   #waiting: Waiting[] = [];
   #link: EgdLink | undefined;
-  #running: Promise<void> | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
   #connections = 0;
   #answers = 0;
   #failures = 0;
@@ -79,23 +74,21 @@ class EgdSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => void this.stop(), { once: true, signal: stopping });
-    if (signal.aborted) return this.stop();
-    this.#running = keepTrying((attempt) => this.#converse(sink, attempt), {
+    return this.#life.begin((attempt) => this.#converse(sink, attempt), signal, {
       environment: this.#environment,
-      signal: stopping,
-      onFault: (error) => this.#fault(error),
+      onFault: (error) => {
+        this.#failures += 1;
+        this.#life.fail(error);
+      },
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
       // Longer than a run that only waited for a connection and an answer that never came.
       healthyAfterMs: 3 * this.#deadlineMs,
     });
-    return Promise.resolve();
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
-    if (signal.aborted || this.#stopping.signal.aborted) return Promise.resolve(undefined);
+    if (signal.aborted || this.#life.isOver) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const leave = (): void => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
@@ -115,8 +108,7 @@ class EgdSource implements Source {
 
   status(): SourceReport {
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: NO_BASIS,
       details: {
         server: egdAddressText(this.#endpoint),
@@ -129,11 +121,12 @@ class EgdSource implements Source {
     };
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#state = 'stopped';
+  stop(): Promise<void> {
+    return this.#life.end();
+  }
+
+  #nobodyWaits(): void {
     for (const waiting of this.#waiting.splice(0)) waiting.answer(undefined);
-    await this.#running;
   }
 
   /** One connection. Ends only by a fault or by the signal. */
@@ -174,10 +167,9 @@ class EgdSource implements Source {
 
   /** @param asked - the round this was asked for; it may have closed meanwhile, and the bytes are then heard */
   #heard(bytes: Uint8Array, asked: Waiting | undefined, sink: SourceSink): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     this.#answers += 1;
-    this.#state = 'ok';
-    this.#reason = undefined;
+    this.#life.note('ok');
     const [first] = this.#waiting;
     if (asked !== undefined && asked === first) {
       this.#waiting.shift();
@@ -186,16 +178,5 @@ class EgdSource implements Source {
     }
     sink.hear(bytes);
     bytes.fill(0);
-  }
-
-  #fault(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#failures += 1;
-    this.#state = 'failed';
-    this.#reason = reasonOf(
-      error instanceof LamplighterError
-        ? error
-        : new LamplighterError('ERR_INTERNAL', 'an unexpected error', { cause: error }),
-    );
   }
 }

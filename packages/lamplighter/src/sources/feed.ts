@@ -1,6 +1,5 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
-import { keepTrying } from '../local/retry.js';
 import { type Basis, NO_BASIS } from '../wire/basis.js';
 import { type Upstream, type UpstreamResponse, request } from '../wire/client.js';
 import {
@@ -14,10 +13,10 @@ import {
   MIN_FEED_INTERVAL_MS,
   feedStallMs,
 } from '../wire/feed.js';
-import { reasonOf } from '../wire/reason.js';
 import { refusalOf } from '../wire/refusal.js';
-import type { Reason, SourceReport, SourceState } from '../wire/status.js';
+import type { SourceReport } from '../wire/status.js';
 import type { Source, SourceSink } from './source.js';
+import { SourceLife } from './source-life.js';
 
 const MIN_BACK_OFF_MS = 250;
 /** Short, because a chain heals only as fast as this: one TLS handshake every few seconds costs the upstream nothing. */
@@ -54,12 +53,9 @@ class FeedSource implements Source {
   readonly #environment: Environment;
   readonly #intervalMs: number;
   readonly #stallMs: number;
-  readonly #stopping = new AbortController();
+  readonly #life = new SourceLife(() => this.#letGo());
   readonly #waiting: ((payload: Uint8Array | undefined) => void)[] = [];
-  #running: Promise<void> | undefined;
   #latest: Uint8Array | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
   #basis: Basis = NO_BASIS;
   #connections = 0;
   #frames = 0;
@@ -78,23 +74,18 @@ class FeedSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => void this.stop(), { once: true, signal: stopping });
-    if (signal.aborted) return this.stop();
-    this.#running = keepTrying((attempt) => this.#subscribe(sink, attempt), {
+    return this.#life.begin((attempt) => this.#subscribe(sink, attempt), signal, {
       environment: this.#environment,
-      signal: stopping,
       onFault: (error) => this.#fault(error),
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
       healthyAfterMs: this.#stallMs,
     });
-    return Promise.resolve();
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
     const latest = this.#latest;
-    if (latest !== undefined || signal.aborted || this.#stopping.signal.aborted) {
+    if (latest !== undefined || signal.aborted || this.#life.isOver) {
       if (!signal.aborted) this.#latest = undefined;
       return Promise.resolve(signal.aborted ? undefined : latest);
     }
@@ -114,8 +105,7 @@ class FeedSource implements Source {
 
   status(): SourceReport {
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: this.#basis,
       details: {
         intervalMs: this.#intervalMs,
@@ -126,14 +116,15 @@ class FeedSource implements Source {
     };
   }
 
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#state = 'stopped';
+  stop(): Promise<void> {
+    return this.#life.end();
+  }
+
+  #letGo(): void {
     this.#loseCredit();
     this.#latest?.fill(0);
     this.#latest = undefined;
     for (const answer of this.#waiting.splice(0)) answer(undefined);
-    await this.#running;
   }
 
   /** One connection, from request to its end. Always throws: a feed has no good end. */
@@ -183,8 +174,7 @@ class FeedSource implements Source {
     this.#peer = { ...this.#peer, sequence: String(frame.sequence) };
     // Before the payload is heard: whoever hears it asks what it rests on.
     this.#basis = { ...basis, simulated: basis.simulated || this.#basis.simulated };
-    this.#state = 'ok';
-    this.#reason = undefined;
+    this.#life.note('ok');
     sink.hear(payload);
 
     const answer = this.#waiting.shift();
@@ -194,9 +184,7 @@ class FeedSource implements Source {
   }
 
   #fault(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#state = 'failed';
-    this.#reason = reasonOf(error);
+    this.#life.fail(error);
     this.#loseCredit();
   }
 

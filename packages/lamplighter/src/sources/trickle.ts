@@ -1,9 +1,8 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
-import { keepTrying } from '../local/retry.js';
+import { checkRange } from '../local/range.js';
 import { NO_BASIS } from '../wire/basis.js';
-import { reasonOf } from '../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../wire/status.js';
+import type { SourceReport } from '../wire/status.js';
 import { TRICKLE_HELLO, TrickleGreeting } from '../wire/trickle.js';
 import { FileDoor } from './process/file-door.js';
 import { hearStream } from './process/hearing.js';
@@ -12,6 +11,7 @@ import { Pace } from './process/pace.js';
 import { hearProgram } from './process/program.js';
 import { Sampler } from './sampler.js';
 import type { Source, SourceSink } from './source.js';
+import { SourceLife } from './source-life.js';
 import { findTricklePort, TRICKLE_DEVICE, type TricklePort } from './trickle-port.js';
 
 const MIN_BACK_OFF_MS = 1_000;
@@ -59,10 +59,7 @@ class TrickleSource implements Source {
   readonly #silenceMs: number;
   readonly #door = new FileDoor();
   readonly #sampler = new Sampler();
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
+  readonly #life = new SourceLife(() => this.#sampler.close());
   #form: TricklePort['form'] | undefined;
   #hellos = 0;
   #greetings = 0;
@@ -79,18 +76,12 @@ class TrickleSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    if (this.#running !== undefined) throw new TypeError('a source is started once');
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => this.#letGo(), { once: true, signal: stopping });
-    if (signal.aborted) this.#letGo();
-    this.#running = keepTrying((running) => this.#converse(sink, running), {
+    return this.#life.begin((running) => this.#converse(sink, running), signal, {
       environment: this.#environment,
-      signal: stopping,
       onFault: (error) => this.#fail(error),
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
     });
-    return Promise.resolve();
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -99,8 +90,7 @@ class TrickleSource implements Source {
 
   status(): SourceReport {
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: NO_BASIS,
       details: {
         device: this.#device,
@@ -112,16 +102,8 @@ class TrickleSource implements Source {
     };
   }
 
-  async stop(): Promise<void> {
-    this.#letGo();
-    await this.#running;
-  }
-
-  #letGo(): void {
-    this.#state = 'stopped';
-    this.#reason = undefined;
-    this.#sampler.close();
-    this.#stopping.abort();
+  stop(): Promise<void> {
+    return this.#life.end();
   }
 
   /** One conversation. Ends only by a fault or by the signal. */
@@ -198,20 +180,15 @@ class TrickleSource implements Source {
   }
 
   #hear(bytes: Uint8Array, sink: SourceSink): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#state = 'ok';
-    this.#reason = undefined;
+    if (this.#life.isOver) return;
+    this.#life.note('ok');
     this.#heardBytes += bytes.length;
     this.#sampler.hear(bytes);
     sink.hear(bytes);
   }
 
   #fail(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
-    const isAbsent = error instanceof LamplighterError && error.code === 'ERR_SOURCE_ABSENT';
-    this.#state = isAbsent ? 'absent' : 'failed';
-    if (isAbsent) this.#sampler.absent();
-    this.#reason = reasonOf(error);
+    if (this.#life.fail(error) === 'absent') this.#sampler.absent();
   }
 }
 
@@ -223,8 +200,4 @@ function gone(path: string, why: string, cause?: unknown): LamplighterError {
     hint: 'does the host serve the trickle for this guest',
     cause,
   });
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
 }

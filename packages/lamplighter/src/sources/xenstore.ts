@@ -1,11 +1,11 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Endpoint, Environment } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
-import { keepTrying } from '../local/retry.js';
+import { checkRange } from '../local/range.js';
 import { NO_BASIS } from '../wire/basis.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
 import { reasonOf } from '../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../wire/status.js';
+import type { Reason, SourceReport } from '../wire/status.js';
 import { XenstoreConnection, XenstoreRefusal, isXenstoreRefusal } from '../wire/xenstore-connection.js';
 import {
   XENSTORE_TYPE,
@@ -16,6 +16,7 @@ import {
 } from '../wire/xenstore.js';
 import { Sampler } from './sampler.js';
 import type { Source, SourceSink } from './source.js';
+import { SourceLife } from './source-life.js';
 import { openXenbus } from './xenbus-device.js';
 
 /** What a xenstore source does unless told. */
@@ -66,11 +67,8 @@ class XenstoreSource implements Source {
   readonly #periodMs: number;
   readonly #deadlineMs: number;
   readonly #sampler = new Sampler();
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
+  readonly #life = new SourceLife(() => this.#sampler.close());
   #connection: XenstoreConnection | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
   /** The node was written since it was last read. */
   #written = false;
   /** A round waits. */
@@ -110,18 +108,12 @@ class XenstoreSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    if (this.#running !== undefined) throw new TypeError('a source is started once');
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => this.#letGo(), { once: true, signal: stopping });
-    if (signal.aborted) this.#letGo();
-    this.#running = keepTrying((attempt) => this.#converse(sink, attempt), {
+    return this.#life.begin((attempt) => this.#converse(sink, attempt), signal, {
       environment: this.#environment,
-      signal: stopping,
       onFault: (error) => this.#fail(error),
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
     });
-    return Promise.resolve();
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -132,8 +124,7 @@ class XenstoreSource implements Source {
 
   status(): SourceReport {
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: NO_BASIS,
       details: {
         from: this.#address,
@@ -148,16 +139,8 @@ class XenstoreSource implements Source {
     };
   }
 
-  async stop(): Promise<void> {
-    this.#letGo();
-    await this.#running;
-  }
-
-  #letGo(): void {
-    this.#state = 'stopped';
-    this.#reason = undefined;
-    this.#sampler.close();
-    this.#stopping.abort();
+  stop(): Promise<void> {
+    return this.#life.end();
   }
 
   /** One connection. Ends only by a fault or by the signal. */
@@ -190,7 +173,7 @@ class XenstoreSource implements Source {
           this.#written = false;
           await this.#take(connection, sink);
         } else if (this.#wanted || nowNs >= dueNs) {
-          if (!this.#wanted && this.#unanswered) this.#note('failed', SILENT);
+          if (!this.#wanted && this.#unanswered) this.#life.note('failed', SILENT);
           this.#wanted = false;
           dueNs = nowNs + BigInt(Math.ceil(jitteredMs(this.#environment, this.#periodMs) * 1e6));
           await this.#ask(connection);
@@ -222,7 +205,7 @@ class XenstoreSource implements Source {
     value.fill(0);
     if (bytes === undefined) {
       this.#malformed += 1;
-      this.#note('degraded', MALFORMED);
+      this.#life.note('degraded', MALFORMED);
       return;
     }
     this.#hear(bytes, sink);
@@ -232,7 +215,7 @@ class XenstoreSource implements Source {
       });
     } catch (error) {
       if (!(error instanceof XenstoreRefusal)) throw error;
-      this.#note('degraded', reasonOf(error));
+      this.#life.note('degraded', reasonOf(error));
     }
   }
 
@@ -246,31 +229,23 @@ class XenstoreSource implements Source {
       if (!(error instanceof XenstoreRefusal)) throw error;
       // The host gives nothing, or has not begun to: the watch tells when it does.
       this.#failures += 1;
-      this.#note('failed', { ...reasonOf(error), hint: SILENT.hint });
+      this.#life.note('failed', { ...reasonOf(error), hint: SILENT.hint });
     }
   }
 
   #hear(bytes: Uint8Array, sink: SourceSink): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     this.#answers += 1;
     this.#unanswered = false;
-    this.#note('ok', undefined);
+    this.#life.note('ok');
     this.#sampler.hear(bytes);
     sink.hear(bytes);
     bytes.fill(0);
   }
 
-  #note(state: SourceState, reason: Reason | undefined): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#state = state;
-    this.#reason = reason;
-  }
-
   #fail(error: unknown): void {
-    const isAbsent = error instanceof LamplighterError && error.code === 'ERR_SOURCE_ABSENT';
-    if (isAbsent) this.#sampler.absent();
+    if (this.#life.fail(error) === 'absent') this.#sampler.absent();
     else this.#failures += 1;
-    this.#note(isAbsent ? 'absent' : 'failed', reasonOf(error));
   }
 }
 
@@ -290,8 +265,4 @@ function wrong(message: string): LamplighterError {
   return new LamplighterError('ERR_CONFIG', message, {
     hint: `write ${XENSTORE_SOURCE_DEFAULTS.address} or unix:/path, and a path such as ${XENSTORE_SOURCE_DEFAULTS.path}`,
   });
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
 }

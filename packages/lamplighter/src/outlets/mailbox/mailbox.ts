@@ -4,6 +4,7 @@ import type { Environment } from '../../local/environment.js';
 import { jitteredMs } from '../../local/jitter.js';
 import { backOffMs } from '../../local/retry.js';
 import type { Stream } from '../../local/stream.js';
+import { checkRange } from '../../local/range.js';
 import { MAX_MAILBOX_FILE_BYTES } from '../../wire/mailbox.js';
 import { reasonOf } from '../../wire/reason.js';
 import type { OutletReport, Reason } from '../../wire/status.js';
@@ -279,8 +280,4 @@ class Mailbox implements MailboxOutlet {
     this.#wake = undefined;
     timer?.cancel();
   }
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
 }

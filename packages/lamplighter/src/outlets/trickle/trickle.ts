@@ -1,6 +1,7 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import type { Stream } from '../../local/stream.js';
+import { checkRange } from '../../local/range.js';
 import { parseEgdAddress } from '../../wire/egd-address.js';
 import { reasonOf } from '../../wire/reason.js';
 import type { OutletReport, Reason } from '../../wire/status.js';
@@ -269,8 +270,4 @@ function checkPlaces({ role, sockets = [], folder }: TrickleOutletOptions, maxGu
 
 function refuse(message: string, hint: string): never {
   throw new LamplighterError('ERR_CONFIG', message, { hint });
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
 }

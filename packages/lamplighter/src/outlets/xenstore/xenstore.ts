@@ -2,6 +2,7 @@ import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import { keepTrying } from '../../local/retry.js';
 import type { Stream } from '../../local/stream.js';
+import { checkRange } from '../../local/range.js';
 import { parseEgdAddress } from '../../wire/egd-address.js';
 import { reasonOf } from '../../wire/reason.js';
 import { isXenstorePath } from '../../wire/xenstore.js';
@@ -228,8 +229,4 @@ function checkPath(path: string): void {
   throw new LamplighterError('ERR_CONFIG', `${JSON.stringify(path)} is no path in a domain’s folder`, {
     hint: `names of a-z, A-Z, 0-9, - and _ with slashes between them, at most ${MAX_PATH_LENGTH} characters, such as ${XENSTORE_LIMITS.path}`,
   });
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
 }

@@ -1,15 +1,15 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import { jitteredMs } from '../../local/jitter.js';
-import { keepTrying } from '../../local/retry.js';
+import { checkRange } from '../../local/range.js';
 import { NO_BASIS } from '../../wire/basis.js';
 import { MAX_MAILBOX_FILE_BYTES } from '../../wire/mailbox.js';
-import { reasonOf } from '../../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../../wire/status.js';
+import type { SourceReport } from '../../wire/status.js';
 import { FileDoor, noAnswer } from '../process/file-door.js';
 import { linkedAbort } from '../process/linked-abort.js';
 import { Sampler } from '../sampler.js';
 import type { Source, SourceSink } from '../source.js';
+import { SourceLife } from '../source-life.js';
 import { folderFault, lookFault } from './faults.js';
 import { KnownFiles } from './known-files.js';
 import { type LookLimits, type LookReport, lookThrough } from './look.js';
@@ -61,10 +61,7 @@ class MailboxSource implements Source {
   readonly #known: KnownFiles;
   readonly #door = new FileDoor();
   readonly #sampler = new Sampler();
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
+  readonly #life = new SourceLife(() => this.#sampler.close());
   #lastDigest: Buffer = Buffer.alloc(0);
   #last: LookReport | undefined;
   #looks = 0;
@@ -88,18 +85,11 @@ class MailboxSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    if (this.#running !== undefined) throw new TypeError('a source is started once');
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => this.#letGo(), { once: true, signal: stopping });
-    if (signal.aborted) this.#letGo();
-    this.#running = keepTrying((running) => this.#keepLooking(sink, running), {
+    return this.#life.begin((running) => this.#keepLooking(sink, running), signal, {
       environment: this.#environment,
-      signal: stopping,
-      onFault: (error) => this.#fail(error),
       minMs: Math.min(this.#periodMs, MAX_BACK_OFF_MS),
       maxMs: Math.max(this.#periodMs, MAX_BACK_OFF_MS),
     });
-    return Promise.resolve();
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -109,8 +99,7 @@ class MailboxSource implements Source {
   status(): SourceReport {
     const { entries = 0, foreign = 0, refused = 0, left = 0, waiting = 0 } = this.#last ?? {};
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: NO_BASIS,
       details: {
         folder: this.#folder,
@@ -127,16 +116,8 @@ class MailboxSource implements Source {
   }
 
   async stop(): Promise<void> {
-    this.#letGo();
-    await this.#running;
+    await this.#life.end();
     await this.#door.settled(this.#environment, STOP_MS);
-  }
-
-  #letGo(): void {
-    this.#state = 'stopped';
-    this.#reason = undefined;
-    this.#sampler.close();
-    this.#stopping.abort();
   }
 
   /** Looks again and again; ends only by a fault. */
@@ -192,17 +173,15 @@ class MailboxSource implements Source {
   }
 
   #hear(bytes: Uint8Array, sink: SourceSink): void {
-    if (this.#stopping.signal.aborted) return;
-    if (this.#state === 'starting' || this.#state === 'failed') {
-      this.#state = 'ok';
-      this.#reason = undefined;
-    }
+    if (this.#life.isOver) return;
+    const { state } = this.#life;
+    if (state === 'starting' || state === 'failed') this.#life.note('ok');
     this.#sampler.hear(bytes);
     sink.hear(bytes);
   }
 
   #note(report: LookReport, sink: SourceSink): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     this.#last = report;
     const digest = Buffer.from(report.digest);
     // A folder in which nothing has changed has nothing new to say.
@@ -210,15 +189,9 @@ class MailboxSource implements Source {
       this.#lastDigest = digest;
       this.#hear(report.digest, sink);
     }
-    this.#reason = lookFault(report);
-    if (this.#reason !== undefined) this.#state = 'degraded';
-    else this.#state = this.#lastDigest.length === 0 ? 'starting' : 'ok';
-  }
-
-  #fail(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#state = 'failed';
-    this.#reason = reasonOf(error);
+    const reason = lookFault(report);
+    if (reason !== undefined) this.#life.note('degraded', reason);
+    else this.#life.note(this.#lastDigest.length === 0 ? 'starting' : 'ok');
   }
 }
 
@@ -231,8 +204,4 @@ function checkedFolder(folder: string): string {
   }
   // A trailing slash would make the kernel follow a link.
   return folder.replace(/(?<=.)\/+$/, '');
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
 }

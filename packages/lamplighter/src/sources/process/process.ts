@@ -1,10 +1,11 @@
 import type { Environment } from '../../local/environment.js';
-import { ENDED, keepTrying } from '../../local/retry.js';
+import { ENDED } from '../../local/retry.js';
+import { checkRange } from '../../local/range.js';
 import { NO_BASIS } from '../../wire/basis.js';
-import { reasonOf } from '../../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../../wire/status.js';
+import type { Reason, SourceReport } from '../../wire/status.js';
 import { Sampler } from '../sampler.js';
 import type { Source, SourceSink } from '../source.js';
+import { SourceLife } from '../source-life.js';
 import type { OriginForm } from './attempt.js';
 import { FileDoor } from './file-door.js';
 import { hearOrigin } from './hear-origin.js';
@@ -50,11 +51,8 @@ class ProcessSource implements Source {
   readonly #pace: Pace;
   readonly #door = new FileDoor();
   readonly #sampler = new Sampler();
-  readonly #stopping = new AbortController();
+  readonly #life = new SourceLife(() => this.#sampler.close());
   #sameness = new Sameness();
-  #running: Promise<void> | undefined;
-  #state: SourceState = 'starting';
-  #fault: Reason | undefined;
   #form: OriginForm | undefined;
   #attempts = 0;
   #bytes = 0;
@@ -72,18 +70,11 @@ class ProcessSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    if (this.#running !== undefined) throw new TypeError('a source is started once');
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => this.#letGo(), { once: true, signal: stopping });
-    if (signal.aborted) this.#letGo();
-    this.#running = keepTrying((running) => this.#attempt(sink, running), {
+    return this.#life.begin((running) => this.#attempt(sink, running), signal, {
       environment: this.#environment,
-      signal: stopping,
-      onFault: (error) => this.#fail(error),
       minMs: MIN_BACK_OFF_MS,
       maxMs: MAX_BACK_OFF_MS,
-    }).then(() => this.#sampler.end());
-    return Promise.resolve();
+    });
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -91,11 +82,9 @@ class ProcessSource implements Source {
   }
 
   status(): SourceReport {
-    const stuck = this.#state === 'ok' && this.#sameness.stuck;
-    const reason = stuck ? STUCK : this.#fault;
+    const isStuck = this.#life.state === 'ok' && this.#sameness.stuck;
     return {
-      state: stuck ? 'degraded' : this.#state,
-      ...(reason && { reason }),
+      ...(isStuck ? { state: 'degraded', reason: STUCK } : this.#life.condition),
       basis: NO_BASIS,
       details: {
         from: this.#origin.shown,
@@ -108,20 +97,13 @@ class ProcessSource implements Source {
   }
 
   async stop(): Promise<void> {
-    this.#letGo();
+    const ended = this.#life.end();
     // Whatever hangs in the kernel then, a dead share or device, is left behind: nobody can end it.
     const tired = new AbortController();
-    const gone = Promise.resolve(this.#running).then(() => this.#door.settled(this.#environment, STOP_MS));
+    const gone = ended.then(() => this.#door.settled(this.#environment, STOP_MS));
     const late = this.#environment.timers.sleep(STOP_MS, tired.signal).catch(() => undefined);
     await Promise.race([gone, late]);
     tired.abort();
-  }
-
-  #letGo(): void {
-    this.#state = 'stopped';
-    this.#fault = undefined;
-    this.#sampler.close();
-    this.#stopping.abort();
   }
 
   async #attempt(sink: SourceSink, signal: AbortSignal): Promise<typeof ENDED> {
@@ -129,7 +111,7 @@ class ProcessSource implements Source {
     const shown = this.#origin.shown;
     const silence = new Silence({ limitMs: this.#silenceMs, shown, signal }, this.#environment);
     // Said at once: letting go of what hangs may take longer.
-    silence.signal.addEventListener('abort', () => this.#fail(silence.signal.reason), { once: true });
+    silence.signal.addEventListener('abort', () => this.#life.fail(silence.signal.reason), { once: true });
     try {
       await hearOrigin(this.#origin, {
         hear: (bytes) => this.#hear(bytes, sink, silence),
@@ -138,7 +120,8 @@ class ProcessSource implements Source {
         door: this.#door,
         environment: this.#environment,
       });
-      if (!signal.aborted) this.#state = 'ended';
+      this.#life.note('ended');
+      this.#sampler.end();
       return ENDED;
     } finally {
       silence.close();
@@ -147,9 +130,8 @@ class ProcessSource implements Source {
 
   /** @returns how long nothing more shall be read, ms */
   #hear(bytes: Uint8Array, sink: SourceSink, silence: Silence): number {
-    if (this.#state !== 'ok') {
-      this.#state = 'ok';
-      this.#fault = undefined;
+    if (this.#life.state !== 'ok') {
+      this.#life.note('ok');
       this.#sameness = new Sameness();
     }
     this.#bytes += bytes.length;
@@ -161,12 +143,6 @@ class ProcessSource implements Source {
     silence.heard(pauseMs);
     return pauseMs;
   }
-
-  #fail(error: unknown): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#state = 'failed';
-    this.#fault = reasonOf(error);
-  }
 }
 
 const STUCK: Reason = {
@@ -174,7 +150,3 @@ const STUCK: Reason = {
   message: 'it says one byte over and over',
   hint: 'look at what it reads from: a cable, a chip, its settings',
 };
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
-}

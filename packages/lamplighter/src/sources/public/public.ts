@@ -1,11 +1,11 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import { jitteredMs } from '../../local/jitter.js';
-import { keepTrying } from '../../local/retry.js';
 import { NO_BASIS } from '../../wire/basis.js';
 import { reasonOf } from '../../wire/reason.js';
-import type { Reason, SourceReport, SourceState } from '../../wire/status.js';
+import type { SourceReport } from '../../wire/status.js';
 import type { Source, SourceSink } from '../source.js';
+import { SourceLife } from '../source-life.js';
 import { DRAND_CHAINS, DRAND_RELAYS, type DrandChain, checkedChain, roundTimeS } from './chain.js';
 import { fetchLatest, parseRelayUrl } from './relay.js';
 import { type DrandRound, parseRound, refuseUnlessBound } from './round.js';
@@ -61,11 +61,8 @@ class PublicSource implements Source {
   readonly #deadlineMs: number;
   readonly #maxAgeMs: number;
   readonly #ca: string | undefined;
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
+  readonly #life = new SourceLife();
   #fetching: Promise<DrandRound> | undefined;
-  #state: SourceState = 'starting';
-  #reason: Reason | undefined;
   #lastFault: string | undefined;
   /** The relay that answered last: the first to be asked. */
   #relay = 0;
@@ -89,12 +86,8 @@ class PublicSource implements Source {
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
-    const stopping = this.#stopping.signal;
-    signal.addEventListener('abort', () => void this.stop(), { once: true, signal: stopping });
-    if (signal.aborted) return this.stop();
-    this.#running = keepTrying((attempt) => this.#listen(sink, attempt), {
+    return this.#life.begin((attempt) => this.#listen(sink, attempt), signal, {
       environment: this.#environment,
-      signal: stopping,
       // Already in the status: a fetch notes its own failure, also when a round asked for it.
       onFault: () => undefined,
       minMs: MIN_BACK_OFF_MS,
@@ -102,11 +95,10 @@ class PublicSource implements Source {
       // Longer than it takes to ask every relay in vain.
       healthyAfterMs: 2 * this.#deadlineMs * this.#relays.length,
     });
-    return Promise.resolve();
   }
 
   sample(signal: AbortSignal): Promise<Uint8Array | undefined> {
-    if (signal.aborted || this.#stopping.signal.aborted) return Promise.resolve(undefined);
+    if (signal.aborted || this.#life.isOver) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const leave = (): void => resolve(undefined);
       signal.addEventListener('abort', leave, { once: true });
@@ -126,8 +118,7 @@ class PublicSource implements Source {
   status(): SourceReport {
     const { hash, scheme } = this.#chain;
     return {
-      state: this.#state,
-      ...(this.#reason && { reason: this.#reason }),
+      ...this.#life.condition,
       basis: NO_BASIS,
       details: {
         chain: hash,
@@ -142,9 +133,7 @@ class PublicSource implements Source {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#state = 'stopped';
-    await this.#running;
+    await this.#life.end();
     await this.#fetching?.catch(() => undefined);
   }
 
@@ -182,15 +171,12 @@ class PublicSource implements Source {
         return round;
       } catch (error) {
         fault = error;
-        if (this.#stopping.signal.aborted) break;
+        if (this.#life.isOver) break;
         this.#failures += 1;
         this.#lastFault = `${relay.host}: ${reasonOf(error).code}`;
       }
     }
-    if (!this.#stopping.signal.aborted) {
-      this.#state = 'failed';
-      this.#reason = reasonOf(fault);
-    }
+    this.#life.fail(fault);
     throw fault;
   }
 
@@ -198,7 +184,7 @@ class PublicSource implements Source {
     const body = await fetchLatest(relay, this.#chain.hash, {
       environment: this.#environment,
       deadlineMs: this.#deadlineMs,
-      signal: this.#stopping.signal,
+      signal: this.#life.signal,
       ca: this.#ca,
     });
     const round = parseRound(body, this.#chain.scheme);
@@ -235,11 +221,10 @@ class PublicSource implements Source {
   }
 
   #accept(round: DrandRound): void {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#life.isOver) return;
     if (round.round !== this.#latest?.round) this.#rounds += 1;
     this.#latest = round;
-    this.#state = 'ok';
-    this.#reason = undefined;
+    this.#life.note('ok');
   }
 
   #detailsOf({ round }: DrandRound): Record<string, string | number> {
