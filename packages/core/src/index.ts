@@ -15,7 +15,7 @@ export { HASH_LENGTH_BYTES, type HashName, hmac } from './hmac.js';
 // The accumulator and the generator: DESIGN section 6.
 export { shad256, type Shad256Variant } from './shad256.js';
 export { FortunaGenerator } from './fortuna/generator.js';
-export { Accumulator, type AccumulatorOptions } from './fortuna/accumulator.js';
+export { Accumulator, type AccumulatorOptions, type PoolLevel, type Reseed } from './fortuna/accumulator.js';
 export type { ScheduleName } from './fortuna/schedule.js';
 
 // HMAC_DRBG: SP 800-90A, for the seed (DESIGN section 7).

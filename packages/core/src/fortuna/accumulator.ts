@@ -21,10 +21,29 @@ export interface AccumulatorOptions {
   readonly monotonicMs: () => number;
   /** `book` unless known answers of another implementation are checked. */
   readonly shad256?: Shad256Variant;
+  /** Told of every reseed, when it is done; it may not throw. */
+  readonly onReseed?: (reseed: Reseed) => void;
+}
+
+/** What a reseed brought into the generator: of whom it was, never what. */
+export interface Reseed {
+  /** Numbers of the sources whose events were in the pools drained, ascending. */
+  readonly sources: readonly number[];
+  /** Labels of the parts that went past the pools and had bytes; empty unless it was a direct reseed. */
+  readonly labels: readonly string[];
+}
+
+/** How full a pool is, never what of. */
+export interface PoolLevel {
+  /** Since the last drain, two of header per event included. */
+  readonly lengthBytes: number;
+  /** Times it was drained. */
+  readonly drainCount: number;
 }
 
 /** Most bytes of one {@link Accumulator.generate}: 1 GiB, so that a wrong number fails here and not in the allocator. */
 const MAX_GENERATE_BYTES = 2 ** 30;
+const SOURCES: readonly number[] = Array.from({ length: 256 }, (_, source) => source);
 /** Root output that goes into the key of the schedule: DESIGN 6.3. */
 const SCHEDULE_KEY_BYTES = 32;
 
@@ -41,6 +60,7 @@ export class Accumulator {
   readonly #generator: FortunaGenerator;
   readonly #pools: readonly Pool[];
   readonly #schedule: Schedule;
+  readonly #onReseed: AccumulatorOptions['onReseed'];
   #scheduledReseedCount = 0;
   #directReseedCount = 0;
   #destroyed = false;
@@ -49,6 +69,7 @@ export class Accumulator {
     const shad256 = options.shad256 ?? 'book';
     this.#generator = new FortunaGenerator({ shad256 });
     this.#schedule = scheduleNamed(options.schedule, options.monotonicMs);
+    this.#onReseed = options.onReseed;
     this.#pools = Array.from({ length: this.#schedule.poolCount }, () => new Pool(shad256));
   }
 
@@ -70,6 +91,18 @@ export class Accumulator {
   /** Another number after every reseed of any kind. Streams compare it before their next byte to follow the root. */
   get generation(): number {
     return this.reseedCount;
+  }
+
+  /** The pools in use, pool 0 first. Readable also once destroyed. */
+  get pools(): PoolLevel[] {
+    return this.#pools
+      .slice(0, this.#schedule.activePools)
+      .map(({ lengthBytes, drainCount }) => ({ lengthBytes, drainCount }));
+  }
+
+  /** Ticks of the schedule so far; undefined where it has none. */
+  get tick(): number | undefined {
+    return this.#schedule.tick;
   }
 
   /**
@@ -103,6 +136,7 @@ export class Accumulator {
     if (!this.seeded) return false;
     const due = this.#schedule.takeDue((pool) => this.#pool(pool).lengthBytes);
     if (due.length === 0) return false;
+    const sources = this.#sourcesIn(due);
     // s ← ε; s ← s ‖ SHAd-256(P_i); P_i ← ε
     const s = new Uint8Array(due.length * SHAD256_LENGTH_BYTES);
     this.#drain(due, s);
@@ -111,6 +145,7 @@ export class Accumulator {
     wipe(s);
     this.#scheduledReseedCount += 1;
     if (this.#schedule.rekeyDue) this.#rekey();
+    this.#onReseed?.({ sources, labels: [] });
     return true;
   }
 
@@ -179,14 +214,18 @@ export class Accumulator {
     const pools = this.seeded ? undefined : new Uint8Array(this.#pools.length * SHAD256_LENGTH_BYTES);
     const all = pools === undefined ? parts : withPools(parts, pools);
     encodedLengthBytes(context, all); // refuses whatever encode would, before anything is drained
+    const sources = pools === undefined ? [] : this.#sourcesIn(this.#pools.keys());
     if (pools !== undefined) this.#drain(this.#pools.keys(), pools);
     const s = encode(context, all);
     this.#generator.reseed(s);
     wipe(s, pools);
     this.#directReseedCount += 1;
-    if (pools === undefined) return;
-    this.#schedule.allDrained();
-    this.#rekey();
+    if (pools !== undefined) {
+      this.#schedule.allDrained();
+      this.#rekey();
+    }
+    const present = parts.filter(({ bytes }) => bytes !== undefined && bytes.length > 0);
+    this.#onReseed?.({ sources, labels: present.map(({ label }) => label) });
   }
 
   /** Wipes key and pools; every later call throws. The counts stay readable. Idempotent. */
@@ -206,6 +245,13 @@ export class Accumulator {
       wipe(digest);
       offset += digest.length;
     }
+  }
+
+  /** The sources of whose events there are some in these pools. Costs nothing when nobody wants to know. */
+  #sourcesIn(indices: Iterable<number>): number[] {
+    if (this.#onReseed === undefined) return [];
+    const pools = [...indices].map((index) => this.#pool(index));
+    return SOURCES.filter((source) => pools.some((pool) => pool.holds(source)));
   }
 
   #rekey(): void {

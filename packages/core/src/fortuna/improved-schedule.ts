@@ -52,6 +52,14 @@ export function improvedSchedule(options: { monotonicMs: () => number }): Schedu
   return {
     poolCount: MAX_ACTIVE_POOLS,
 
+    get activePools() {
+      return active;
+    },
+
+    get tick() {
+      return tick;
+    },
+
     place(source) {
       assertSource(source);
       const counts = rate.counts(source); // may refuse: nothing has moved yet

@@ -27,6 +27,9 @@ export class Pool {
   /** The inner hash of what has left the buffer; undefined while all of the pool is still in it. */
   #inner: Hash | undefined;
   #lengthBytes = 0;
+  #drainCount = 0;
+  /** By source number: 1 if an event of it is in the pool. */
+  readonly #heard = new Uint8Array(256);
 
   constructor(shad256: Shad256Variant) {
     this.#shad256 = shad256;
@@ -38,6 +41,16 @@ export class Pool {
    */
   get lengthBytes(): number {
     return this.#lengthBytes;
+  }
+
+  /** Times it was drained. */
+  get drainCount(): number {
+    return this.#drainCount;
+  }
+
+  /** Whether an event of this source was added since the last drain. */
+  holds(source: number): boolean {
+    return this.#heard[source] === 1;
   }
 
   /**
@@ -71,6 +84,7 @@ export class Pool {
     }
     this.#bufferedBytes += recordBytes;
     this.#lengthBytes += recordBytes;
+    this.#heard[source] = 1;
   }
 
   /**
@@ -81,6 +95,8 @@ export class Pool {
     const digest = outerHash(this.#hashBuffer());
     this.#inner = undefined;
     this.#lengthBytes = 0;
+    this.#heard.fill(0);
+    this.#drainCount += 1;
     return digest;
   }
 
@@ -90,6 +106,7 @@ export class Pool {
     this.#inner = undefined;
     this.#bufferedBytes = 0;
     this.#lengthBytes = 0;
+    this.#heard.fill(0);
   }
 
   #hashBuffer(): Hash {

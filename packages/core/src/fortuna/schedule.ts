@@ -9,6 +9,10 @@ import { assertSource } from './pool.js';
 export interface Schedule {
   /** How many pools there are to choose from. Constant. */
   readonly poolCount: number;
+  /** How many of them, from pool 0 on, take events now. */
+  readonly activePools: number;
+  /** Ticks so far; undefined where there are none. */
+  readonly tick: number | undefined;
   /**
    * The pool for the next event of a source. Asked exactly once per event: it moves that source's position, and nobody
    * else's (with one position for all, whoever causes events steers every honest one into a pool of his choice).
@@ -69,6 +73,8 @@ export function classicSchedule(options: { monotonicMs: () => number }): Schedul
 
   return {
     poolCount: POOL_COUNT,
+    activePools: POOL_COUNT,
+    tick: undefined,
 
     place(source) {
       assertSource(source);
