@@ -104,7 +104,7 @@ const camera = entry('camera', {
     .max(2048)
     .superRefine((url, context) => refineBy(() => parseCameraUrl(url), context))
     .describe(
-      'http(s)://… (MJPEG), rtsp://…, /dev/videoN[?format=…&size=WxH&fps=N], a video file, ffmpeg+http(s|tcp|udp)://…, srt://…, rtmp(s)://…; all but the first need ffmpeg',
+      'http(s)://… (MJPEG), rtsp://…, /dev/videoN[?format=…&size=WxH&fps=N], a video file, ffmpeg+http(s|tcp|udp)://…, srt://…, rtmp(s)://… (all but the first need ffmpeg), or browser: for a phone or laptop that opens /camera on the dashboard',
     ),
   calibration: filePath.optional().describe('what `lamplighter camera calibrate` learned, a file'),
   simulated: z.boolean().default(false).describe('the picture is not of the real world: it earns no credit'),

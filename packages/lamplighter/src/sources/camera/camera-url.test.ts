@@ -41,6 +41,7 @@ describe('parseCameraUrl', () => {
     expect(parseCameraUrl('/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0').kind).toBe('device');
     expect(parseCameraUrl('file:///tmp/a%20b.mp4')).toMatchObject({ kind: 'file', path: '/tmp/a b.mp4' });
     expect(parseCameraUrl('./a:b.mp4')).toMatchObject({ kind: 'file', path: `${process.cwd()}/a:b.mp4` });
+    expect(parseCameraUrl('Browser:')).toEqual({ kind: 'browser', shown: 'browser:' });
     expect(parseCameraUrl('lamps.mp4')).toMatchObject({ kind: 'file', path: `${process.cwd()}/lamps.mp4` });
   });
 
@@ -49,7 +50,7 @@ describe('parseCameraUrl', () => {
     'hls+http://x/', 'crypto:x', 'rtsps://x/', 'udp://@:1', 'http://', 'rtsp:///x', 'http://a b/', 'file://host/x',
     'ffmpeg+file:///etc/passwd', 'ffmpeg+concat://x/', 'ffmpeg+ffmpeg+http://x/', 'constructor://x/', 'ffmpeg+pipe://x', 'ffmpeg+http://',
     '/dev/video0?format=avi', '/dev/video0?size=1x1&list_formats=all', '/dev/sda?format=yuyv', '/dev/video0?/../sda',
-    '/dev/sda', '/dev/../dev/mem', '/dev/video0/../sda', "rtsp://x/a\nfile '/etc/passwd'", 'x\0y', 'a'.repeat(2049), 'a:b.mp4',
+    'browser://x', 'browser:x', '/dev/sda', '/dev/../dev/mem', '/dev/video0/../sda', "rtsp://x/a\nfile '/etc/passwd'", 'x\0y', 'a'.repeat(2049), 'a:b.mp4',
   ])('refuses %.40j', (url) => {
     expect(() => parseCameraUrl(url)).toThrow(expect.objectContaining({ code: 'ERR_CONFIG' }));
   }); // prettier-ignore

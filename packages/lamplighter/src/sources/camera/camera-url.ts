@@ -36,7 +36,9 @@ export type CameraTarget =
       readonly options: DeviceOptions;
       readonly shown: string;
     }
-  | { readonly kind: 'file'; readonly path: string; readonly shown: string };
+  | { readonly kind: 'file'; readonly path: string; readonly shown: string }
+  /** A page of the dashboard posts pictures of the camera of whoever opened it. */
+  | { readonly kind: 'browser'; readonly shown: 'browser:' };
 
 const MAX_URL_LENGTH = 2048;
 /** Whatever stands before a colon in the first segment: ffmpeg also knows `subfile,,start,0,end,9,,:`. */
@@ -57,7 +59,7 @@ const STREAM_PROTOCOLS: Readonly<Record<string, string>> = {
   rtmps: 'rtmps,tls,tcp',
 };
 const HINT =
-  'use http(s)://… (MJPEG), rtsp://…, /dev/videoN, the path of a video file, or for other streams ffmpeg+http(s)://…, srt://…, rtmp(s)://…';
+  'use http(s)://… (MJPEG), rtsp://…, /dev/videoN, the path of a video file, browser: for a phone or laptop that opens /camera, or for other streams ffmpeg+http(s)://…, srt://…, rtmp(s)://…';
 
 /**
  * Parses what a person wrote, and refuses what ffmpeg would understand in ways he did not mean: options (`-i`), protocols
@@ -65,7 +67,7 @@ const HINT =
  * `ffmpeg+http`, so no playlist can send it elsewhere by surprise.
  *
  * @param text - http(s)://, rtsp://, ffmpeg+http(s)://, ffmpeg+tcp://, ffmpeg+udp://, srt://, rtmp(s)://, /dev/videoN
- *   (with `?format=…&size=…&fps=…`), a file: URL or a path; 1..2,048 characters
+ *   (with `?format=…&size=…&fps=…`), a file: URL or a path, or just `browser:`; 1..2,048 characters
  * @throws LamplighterError ERR_CONFIG; the text of the error holds no userinfo and no query
  */
 export function parseCameraUrl(text: string): CameraTarget {
@@ -77,6 +79,7 @@ export function parseCameraUrl(text: string): CameraTarget {
 
   const scheme = SCHEME.exec(text)?.[1]?.toLowerCase();
   if (scheme === undefined) return localTarget(path.resolve(text));
+  if (scheme === 'browser') return browserTarget(text);
   if (scheme === 'file') return localTarget(pathOfFileUrl(text));
   if (scheme === 'http' || scheme === 'https') return httpTarget(networkUrl(text));
   if (scheme === 'rtsp') return ffmpegTarget(networkUrl(text), undefined);
@@ -90,6 +93,11 @@ export function parseCameraUrl(text: string): CameraTarget {
 export function withoutSecrets(text: string, secrets: readonly string[]): string {
   const known = secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text);
   return known.replace(/\/\/[^/@\s]{1,512}@/g, '//***@');
+}
+
+function browserTarget(text: string): CameraTarget {
+  if (text.toLowerCase() !== 'browser:') throw refused('has something behind browser:');
+  return { kind: 'browser', shown: 'browser:' };
 }
 
 function localTarget(absolutePath: string): CameraTarget {

@@ -1,16 +1,20 @@
+import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import { type ENDED, keepTrying } from '../../local/retry.js';
+import { checkRange } from '../../local/range.js';
 import type { Basis } from '../../wire/basis.js';
+import type { CameraDetails, CameraDoor, CameraNumber } from '../../wire/camera-door.js';
 import { reasonOf } from '../../wire/reason.js';
 import type { Reason, SourceReport, SourceState } from '../../wire/status.js';
 import type { Source, SourceSink } from '../source.js';
+import { cameraPictures } from './camera-pictures.js';
 import { type CameraTarget, parseCameraUrl } from './camera-url.js';
-import { Decoder } from './decoder.js';
-import { ffmpegInput } from './ffmpeg.js';
+import type { Decoder } from './decoder.js';
 import type { CameraCalibration } from './health/calibration.js';
 import { AGAIN, type CameraInput, type CameraListener } from './input.js';
-import { mjpegHttpInput } from './mjpeg-http.js';
+import { inputFor } from './inputs.js';
 import { type PictureVerdict, PictureWatch } from './picture-watch.js';
+import { PreviewShelf } from './preview-shelf.js';
 import type { Preview } from './preview.js';
 import { Rate } from './rate.js';
 import { Sampler } from '../sampler.js';
@@ -20,8 +24,8 @@ import { StallWatch } from './stall-watch.js';
 export interface CameraOptions {
   readonly name: string;
   /**
-   * http(s)://… (MJPEG), rtsp://…, /dev/videoN, a file as path or file: URL, or another stream that is handed to ffmpeg; see
-   * camera-url.ts. Userinfo is used (HTTP: Basic) and never shown, nor is it in a process argument.
+   * http(s)://… (MJPEG), rtsp://…, /dev/videoN, a file as path or file: URL, `browser:` for pictures that a page hands in, or another
+   * stream that is handed to ffmpeg; see camera-url.ts. Userinfo is used (HTTP: Basic) and never shown, nor is it in a process argument.
    */
   readonly url: string;
   /** Video that is silent for so long has stalled, ms, 500..60,000; default 3,000. */
@@ -36,12 +40,14 @@ export interface CameraOptions {
   readonly simulated?: boolean;
 }
 
-/** A camera, which also has a small picture to show. */
+/** A camera, which also has pictures to show. */
 export interface CameraSource extends Source {
   readonly kind: 'camera';
   readonly position: 'outside';
   /** What the camera saw last, small and averaged; made anew at each call. */
   latestPreview(): Preview | undefined;
+  /** What of it may be seen from outside: delayed, as PNG; and where a browser's pictures come in. */
+  readonly door: CameraDoor;
 }
 
 const MIN_BACK_OFF_MS = 250;
@@ -61,10 +67,16 @@ export function cameraSource(options: CameraOptions, environment: Environment): 
   return new Camera(options, environment);
 }
 
+/** Whether a source is a camera, and so has a door. */
+export function isCamera(source: Source): source is CameraSource {
+  return source instanceof Camera;
+}
+
 class Camera implements CameraSource {
   readonly name: string;
   readonly kind = 'camera';
   readonly position = 'outside';
+  readonly door: CameraDoor;
   readonly #environment: Environment;
   readonly #target: CameraTarget;
   readonly #input: CameraInput;
@@ -75,6 +87,7 @@ class Camera implements CameraSource {
   readonly #sampler = new Sampler();
   readonly #rate = new Rate();
   readonly #pictures: PictureWatch;
+  readonly #shelf = new PreviewShelf();
   #running: Promise<unknown> | undefined;
   #end: 'ended' | 'stopped' | undefined;
   /** When the video came to its end: what is said of it afterwards is what was true then. */
@@ -99,12 +112,20 @@ class Camera implements CameraSource {
     this.#pictures = new PictureWatch(options.calibration);
     // A recording is nobody's live noise: whoever has the file has every byte of it.
     this.#simulatedByOption = options.simulated === true || this.#target.kind === 'file';
-    if (this.#target.kind === 'http') {
-      this.#decoder = new Decoder({ picturesPerSecond }, environment);
-      this.#input = mjpegHttpInput(this.#target, { maxFrameBytes, decoder: this.#decoder }, environment);
-    } else {
-      this.#input = ffmpegInput(this.#target, { stallMs }, environment);
-    }
+    const { input, decoder, frame } = inputFor(
+      this.#target,
+      { stallMs, maxFrameBytes, picturesPerSecond },
+      environment,
+    );
+    this.#input = input;
+    this.#decoder = decoder;
+    this.door = {
+      ...cameraPictures(
+        { preview: () => this.#shelf.shown(this.#nowMs()), view: () => this.#pictures.view() },
+        environment,
+      ),
+      ...(frame && { frame: this.#unlessStopped(frame) }),
+    };
   }
 
   start(sink: SourceSink, signal: AbortSignal): Promise<void> {
@@ -121,7 +142,7 @@ class Camera implements CameraSource {
         this.#pictures.gone(this.#nowMs());
       },
       minMs: MIN_BACK_OFF_MS,
-      maxMs: MAX_BACK_OFF_MS,
+      maxMs: this.#input.longestBackOffMs ?? MAX_BACK_OFF_MS,
       healthyAfterMs: HEALTHY_AFTER_MS,
     }).finally(() => {
       signal.removeEventListener('abort', stop);
@@ -154,6 +175,13 @@ class Camera implements CameraSource {
     this.#letGo();
     await this.#running;
     this.#end = 'stopped';
+  }
+
+  #unlessStopped(frame: NonNullable<CameraDoor['frame']>): NonNullable<CameraDoor['frame']> {
+    return (jpeg, sender) => {
+      if (this.#stopping.signal.aborted) throw new LamplighterError('ERR_STOPPED', 'this camera was stopped');
+      frame(jpeg, sender);
+    };
   }
 
   #letGo(): void {
@@ -199,7 +227,10 @@ class Camera implements CameraSource {
         this.#frames += count;
         this.#rate.add(count, this.#nowMs());
       },
-      picture: (picture) => this.#pictures.see(picture, picture.arrivedMs),
+      picture: (picture) => {
+        this.#pictures.see(picture, picture.arrivedMs);
+        this.#shelf.offer(() => this.#pictures.preview(), picture.arrivedMs);
+      },
       simulated: () => {
         this.#simulatedByPeer = true;
       },
@@ -217,7 +248,7 @@ class Camera implements CameraSource {
 
   #details({ verdict, faults, numbers }: PictureVerdict): SourceReport['details'] {
     const decoder = this.#decoder?.counts;
-    return {
+    const details: CameraDetails = {
       input: this.#input.kind,
       url: this.#target.shown,
       picture: verdict,
@@ -229,9 +260,9 @@ class Camera implements CameraSource {
       skippedPictures: decoder?.skipped ?? 0,
       decoderRestarts: decoder?.restarts ?? 0,
       history: this.#pictures.history(this.#nowMs()),
-      ...this.#input.details(),
-      ...Object.fromEntries(Object.entries(numbers).filter(([name]) => MAIN_NUMBERS.has(name))),
+      ...shownNumbers(numbers),
     };
+    return { ...details, ...this.#input.details() };
   }
 
   #nowMs(): number {
@@ -240,17 +271,20 @@ class Camera implements CameraSource {
 }
 
 /** What a status shows of the numbers of the health tests; `lamplighter camera probe` shows all. */
-const MAIN_NUMBERS: ReadonlySet<string> = new Set([
-  'meanLuma',
-  'clippedHighShare',
-  'livingShare',
-  'residualRms',
-  'noiseRatio',
-  'noiseBits',
-  'replayBestZ',
-  'picturesPerSecond',
-]);
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most)) throw new RangeError(`${name} is ${least} to ${most}`);
+function shownNumbers(numbers: PictureVerdict['numbers']): Readonly<Record<CameraNumber, number>> {
+  const shown = (name: CameraNumber): number => numbers[name] ?? 0;
+  return {
+    meanLuma: shown('meanLuma'),
+    blackShare: shown('blackShare'),
+    clippedHighShare: shown('clippedHighShare'),
+    flatShare: shown('flatShare'),
+    livingShare: shown('livingShare'),
+    residualRms: shown('residualRms'),
+    noiseRatio: shown('noiseRatio'),
+    noiseBits: shown('noiseBits'),
+    replayBestZ: shown('replayBestZ'),
+    changedCellShare: shown('changedCellShare'),
+    picturesPerSecond: shown('picturesPerSecond'),
+    learnedPicturesPerSecond: shown('learnedPicturesPerSecond'),
+  };
 }

@@ -4,7 +4,7 @@ import { type ReadingOptions, ffmpegArguments } from './ffmpeg-arguments.js';
 
 function argumentsFor(url: string, options: Partial<ReadingOptions> = {}) {
   const target = parseCameraUrl(url);
-  if (target.kind === 'http') throw new TypeError('not for ffmpeg');
+  if (target.kind === 'http' || target.kind === 'browser') throw new TypeError('not for ffmpeg');
   const usual = { stallMs: 3000, transport: 'tcp', keyFramesOnly: false, fullSpeed: false } as const;
   return ffmpegArguments(target, { ...usual, pictureWidth: 160, pictureHeight: 120, ...options });
 }

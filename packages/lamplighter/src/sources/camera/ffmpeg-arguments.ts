@@ -1,6 +1,6 @@
 import type { CameraTarget } from './camera-url.js';
 
-export type FfmpegTarget = Exclude<CameraTarget, { kind: 'http' }>;
+export type FfmpegTarget = Exclude<CameraTarget, { kind: 'http' | 'browser' }>;
 export type RtspTransport = 'tcp' | 'udp';
 
 /** File descriptors of the child beside stdin, stdout and stderr. */

@@ -29,9 +29,11 @@ export const AGAIN = 'again';
 
 /** One way of getting video: everything that differs between a network camera and a file. */
 export interface CameraInput {
-  readonly kind: 'http-mjpeg' | 'ffmpeg';
+  readonly kind: 'http-mjpeg' | 'ffmpeg' | 'browser';
   /** How long the first byte of an attempt may take, ms, when that is longer than a stall. */
   readonly startMs: number;
+  /** The longest wait between two attempts, ms, when it shall not be the usual one. */
+  readonly longestBackOffMs?: number;
   /** How long video may come in without a picture, ms, before it counts as not decodable. */
   pictureWithinMs(): number;
   /** Input-specific facts for the status; `codec` among them: `raw` where pictures are hashed as they were captured. */

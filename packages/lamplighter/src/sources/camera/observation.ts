@@ -56,7 +56,7 @@ const LOOK_EVERY_MS = 500;
  *
  * A recording is read as fast as it can be and timed by its own timestamps; it is over at its end. A live camera is looked at
  * from its first byte on; when it goes away before its time the look is over.
- * @throws LamplighterError ERR_CONFIG when the url is none; ERR_STOPPED when the signal fires. What is wrong with the camera
+ * @throws LamplighterError ERR_CONFIG when the url is none or a browser's; ERR_STOPPED when the signal fires. What is wrong with the camera
  *   is in the observation, and nothing is left running
  */
 export async function observeCamera(
@@ -65,14 +65,25 @@ export async function observeCamera(
   signal: AbortSignal,
 ): Promise<Observation> {
   const target = parseCameraUrl(options.url);
+  if (target.kind === 'browser') {
+    throw new LamplighterError(
+      'ERR_CONFIG',
+      'the camera of a browser sends to a node, nobody can go and look',
+      {
+        hint: 'configure it in a node and see `lamplighter status`, or the dashboard',
+      },
+    );
+  }
   const look = new Look(target, options, environment);
   const error = await look.run(signal);
   if (signal.aborted) throw new LamplighterError('ERR_STOPPED', 'told to stop');
   return look.observation(error);
 }
 
+type ReachableTarget = Exclude<CameraTarget, { kind: 'browser' }>;
+
 class Look {
-  readonly #target: CameraTarget;
+  readonly #target: ReachableTarget;
   readonly #options: ObservationOptions;
   readonly #environment: Environment;
   readonly #watch: PictureWatch;
@@ -88,7 +99,7 @@ class Look {
   #frames = 0;
   #bytes = 0;
 
-  constructor(target: CameraTarget, options: ObservationOptions, environment: Environment) {
+  constructor(target: ReachableTarget, options: ObservationOptions, environment: Environment) {
     this.#target = target;
     this.#options = options;
     this.#environment = environment;
