@@ -28,6 +28,7 @@ static const struct {
     {"disableCoreDumps", disable_core_dumps},
     {"vmGeneration", vm_generation},
     {"aes256Ctr", aes256_ctr},
+    {"hmac", hmac},
 #ifdef LAMPLIGHTER_TEST
     {"cpuRandomFrom", cpu_random_from},
 #endif
@@ -72,6 +73,7 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
   }
   ask_cpu(addon);
   ask_aes(addon);
+  ask_hmac(addon);
   if (!attach_scratch(env, exports, addon) || !attach_functions(env, exports, addon) ||
       napi_set_instance_data(env, addon, release, NULL) != napi_ok) {
     // `addon` is leaked on purpose: a function that holds it may already be visible to JavaScript.

@@ -15,7 +15,7 @@
 
 // Changed together with the table in addon.ts whenever a function or its arguments change.
 #ifndef ADDON_VERSION
-#define ADDON_VERSION 1
+#define ADDON_VERSION 2
 #endif
 // Small answers go through memory shared with JavaScript: a call that passes no typed array costs a third.
 #define SCRATCH_LENGTH_BYTES 4096
@@ -25,7 +25,7 @@ struct addon {
   uint8_t *scratch;
   napi_ref scratch_ref;
   // Asked once: in a virtual machine every CPUID is a trip to the hypervisor, ten microseconds and more.
-  bool has_cycle_counter, has_random, has_seed, has_aes, has_wide_aes;
+  bool has_cycle_counter, has_random, has_seed, has_aes, has_wide_aes, has_hmac;
 };
 
 // addon.c
@@ -36,9 +36,10 @@ bool boolean_argument(napi_env env, napi_value value, bool *boolean);
 napi_value reason(napi_env env, const char *format, ...) __attribute__((format(printf, 2, 3)));
 napi_value done(napi_env env);
 
-// cpu.c, aes.c: what the CPU can do.
+// cpu.c, aes.c, hmac.c: what the CPU can do, and the OpenSSL in this process.
 void ask_cpu(struct addon *addon);
 void ask_aes(struct addon *addon);
+void ask_hmac(struct addon *addon);
 
 // The exported functions, each in the file of its name.
 napi_value read_cycles(napi_env env, napi_callback_info info);
@@ -55,3 +56,4 @@ napi_value lock_file(napi_env env, napi_callback_info info);
 napi_value disable_core_dumps(napi_env env, napi_callback_info info);
 napi_value vm_generation(napi_env env, napi_callback_info info);
 napi_value aes256_ctr(napi_env env, napi_callback_info info);
+napi_value hmac(napi_env env, napi_callback_info info);

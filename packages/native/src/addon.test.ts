@@ -13,10 +13,12 @@ import {
   temporaryFolder,
 } from './addon.fixture.js';
 import type { Ability } from './ability.js';
-import { addon } from './addon.js';
+import { addon, addonTarget } from './addon.js';
 import * as native from './index.js';
+import { ownLibc } from './libc.js';
 
-const platform = `${process.platform}-${process.arch}`;
+const built = addonTarget(process.platform, process.arch, ownLibc());
+const platform = built.supported ? built.value : 'no';
 
 /** Every ability of the package, asked with arguments it accepts. */
 const ABILITIES: Record<string, (from: typeof native) => Ability<unknown>> = {
@@ -36,6 +38,7 @@ const ABILITIES: Record<string, (from: typeof native) => Ability<unknown>> = {
   vmGeneration: (from) => from.vmGeneration(),
   aes256CtrInto: (from) =>
     from.aes256CtrInto(new Uint8Array(32), new Uint8Array(16), new Uint8Array(8), 'little'),
+  hmacInto: (from) => from.hmacInto('sha256', new Uint8Array(32), new Uint8Array(8), new Uint8Array(32)),
 };
 
 describe('without the addon', () => {
@@ -56,6 +59,27 @@ describe('without the addon', () => {
   });
 });
 
+describe('addonTarget', () => {
+  it.each([
+    ['linux', 'x64', 'glibc', 'linux-x64'],
+    ['linux', 'arm64', 'glibc', 'linux-arm64'],
+    ['linux', 'x64', 'musl', 'linux-x64-musl'],
+    ['linux', 'arm64', 'musl', 'linux-arm64-musl'],
+    ['linux', 'riscv64', 'glibc', 'linux-riscv64'],
+    ['darwin', 'arm64', undefined, 'darwin-arm64'],
+    ['win32', 'x64', undefined, 'win32-x64'],
+  ] as const)('on %s %s with %s is %s', (platformName, arch, libc, target) => {
+    expect(addonTarget(platformName, arch, libc)).toEqual({ supported: true, value: target });
+  });
+
+  it('is none on a Linux whose C library nobody can tell', () => {
+    expect(addonTarget('linux', 'x64', undefined)).toEqual({
+      supported: false,
+      reason: 'the native addon cannot be chosen: this program names neither glibc’s loader nor musl’s',
+    });
+  });
+});
+
 needsAddon('an installation whose addon', () => {
   const folder = temporaryFolder();
 
@@ -63,7 +87,7 @@ needsAddon('an installation whose addon', () => {
   async function installed(name: string, put: (file: string) => void): Promise<Ability<unknown>> {
     const copy = path.join(folder, name);
     for (const part of ['src', 'dist']) mkdirSync(path.join(copy, part), { recursive: true });
-    for (const source of ['addon.ts', 'ability.ts']) {
+    for (const source of ['addon.ts', 'ability.ts', 'libc.ts']) {
       copyFileSync(fileURLToPath(new URL(source, import.meta.url)), path.join(copy, 'src', source));
     }
     put(path.join(copy, 'dist', `lamplighter-${platform}.node`));

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type Ability, able, unable } from './ability.js';
+import { type Libc, ownLibc } from './libc.js';
 
 /** Raised together with ADDON_VERSION in addon.h: an addon left over from another build is not called. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** A string is a reason: not on this machine, or not now. */
 export type Answer<T> = T | string;
@@ -33,14 +34,11 @@ export interface Addon {
   /** The generation stands in bytes 0..7. */
   vmGeneration(device: string): Answer<true>;
   aes256Ctr(key: Uint8Array, counter: Uint8Array, isBigEndian: boolean, out: Uint8Array): Answer<undefined>;
+  hmac(isSha512: boolean, key: Uint8Array, text: Uint8Array, mac: Uint8Array): Answer<undefined>;
 }
 
-/** src/ and dist/ stand side by side, so this is right from both. */
-const file = fileURLToPath(
-  new URL(`../dist/lamplighter-${process.platform}-${process.arch}.node`, import.meta.url),
-);
-
 let loaded: Ability<Addon> | undefined;
+let loadedFrom = '';
 
 /** The addon, loaded at the first call and not at import; why it cannot be used, if so. Never throws. */
 export function addon(): Ability<Addon> {
@@ -54,18 +52,38 @@ export function addon(): Ability<Addon> {
  */
 export function nativeAddon(): Ability<string> {
   const found = addon();
-  return found.supported ? able(file) : found;
+  return found.supported ? able(loadedFrom) : found;
+}
+
+/**
+ * For which machines an addon is the same: it is part of its file's name.
+ * @param platform - as process.platform has it
+ * @param arch - as process.arch has it
+ * @param libc - the C library of the process; read on Linux only
+ */
+export function addonTarget(platform: string, arch: string, libc: Libc | undefined): Ability<string> {
+  if (platform === 'linux' && libc === undefined) {
+    return unable('the native addon cannot be chosen: this program names neither glibc’s loader nor musl’s');
+  }
+  return able(`${platform}-${arch}${platform === 'linux' && libc === 'musl' ? '-musl' : ''}`);
 }
 
 function load(): Ability<Addon> {
   if (process.env['LAMPLIGHTER_NATIVE'] === 'off') return unable('switched off by LAMPLIGHTER_NATIVE=off');
-  if (!existsSync(file)) {
-    return unable(`the native addon is not built for ${process.platform}-${process.arch}`);
-  }
+  const target = addonTarget(
+    process.platform,
+    process.arch,
+    process.platform === 'linux' ? ownLibc() : undefined,
+  );
+  if (!target.supported) return target;
+  // src/ and dist/ stand side by side, so this is right from both.
+  const file = fileURLToPath(new URL(`../dist/lamplighter-${target.value}.node`, import.meta.url));
+  if (!existsSync(file)) return unable(`the native addon is not built for ${target.value}`);
   try {
     const module: unknown = createRequire(import.meta.url)(file);
-    if (isAddon(module)) return able(module);
-    return unable('the native addon was built from another version');
+    if (!isAddon(module)) return unable('the native addon was built from another version');
+    loadedFrom = file;
+    return able(module);
   } catch (error) {
     const [line = ''] = String(error instanceof Error ? error.message : error).split('\n');
     return unable(`the native addon cannot be loaded: ${line}`);

@@ -3,6 +3,7 @@ export { nativeAddon } from './addon.js';
 export { aes256CtrInto } from './aes.js';
 export { cpuRandom, cycleCounter, rdrand, rdseed } from './cpu.js';
 export { lockFile } from './file-lock.js';
+export { hmacInto } from './hmac.js';
 export { addEntropy, entropyCount, getrandom, reseedKernel } from './kernel.js';
 export { reseedOpenssl } from './openssl.js';
 export { type PeerCredentials, peerCredentials } from './peer.js';

@@ -195,6 +195,22 @@ describe('the agent that stays', () => {
     await one.agent.stop();
   });
 
+  it('asks a relay that is busy again within half a minute, however often it was refused', async () => {
+    let asked = 0;
+    const port = await relay(() => {
+      asked += 1;
+      throw new LamplighterError('ERR_OVERLOADED', 'too much to do');
+    });
+    const one = fixedAgent(configured([port], { refreshMs: 600_000 }));
+    await one.agent.start();
+    for (let refused = 1; refused < 12; refused += 1) {
+      await expect.poll(() => one.reports.length, { timeout: 10_000 }).toBe(refused);
+      one.environment.advance(30_000);
+      await expect.poll(() => asked, { timeout: 10_000 }).toBe(refused + 1);
+    }
+    await one.agent.stop();
+  });
+
   it('tells a relay nothing of its machine but its certificate and a nonce', async () => {
     const seen: { headers: string[]; nonce: string }[] = [];
     const port = await relay((exchange) => {

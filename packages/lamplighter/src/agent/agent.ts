@@ -1,4 +1,4 @@
-import { Accumulator, LamplighterError, wipe } from '@lamplighter/core';
+import { Accumulator, type ErrorCode, LamplighterError, wipe } from '@lamplighter/core';
 import { CloneWatch } from '../local/clone-watch.js';
 import { monotonicMs } from '../local/environment.js';
 import { jitteredMs } from '../local/jitter.js';
@@ -22,6 +22,14 @@ const STOP_DEADLINE_MS = 1_500;
 /** The longest wait for a relay that asks to be left alone: whatever it says, it is asked again some time. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 const MIN_BACK_OFF_MS = 2_000;
+/** The longest back-off from a relay that may only be busy: of a boot storm the last waited minutes for one that was idle. */
+const MAX_BUSY_BACK_OFF_MS = 30_000;
+/** How a relay looks that has too much to do: it says so, resets the connection, or does not answer in time. */
+const BUSY: ReadonlySet<ErrorCode> = new Set([
+  'ERR_UPSTREAM_NOT_READY',
+  'ERR_UPSTREAM_UNREACHABLE',
+  'ERR_DEADLINE',
+]);
 /** How often a clock that cannot be right is looked at again: NTP sets it within the first minute of a boot. */
 const CLOCK_LOOK_MS = 5_000;
 
@@ -259,7 +267,8 @@ export class Agent {
       0,
       ...[...(last?.relays ?? []), ...(last?.pollen ?? [])].map(({ retryAfterMs = 0 }) => retryAfterMs),
     );
-    const backOff = backOffMs(environment, this.#failures, { minMs: MIN_BACK_OFF_MS, maxMs: refreshMs });
+    const maxMs = isBusy(last) ? Math.min(refreshMs, MAX_BUSY_BACK_OFF_MS) : refreshMs;
+    const backOff = backOffMs(environment, this.#failures, { minMs: MIN_BACK_OFF_MS, maxMs });
     return Math.max(backOff, Math.min(asked, MAX_RETRY_AFTER_MS));
   }
 
@@ -271,3 +280,6 @@ export class Agent {
     });
   }
 }
+
+const isBusy = (last: BootReport | undefined): boolean =>
+  last?.relays.some(({ reason }) => reason !== undefined && BUSY.has(reason.code)) === true;

@@ -1,4 +1,4 @@
-import { LamplighterError, mix, wipe } from '@lamplighter/core';
+import { LamplighterError, wipe } from '@lamplighter/core';
 import type { PeerIdentity } from '../identity/roles.js';
 import type { Environment } from '../local/environment.js';
 import type { Stream } from '../local/stream.js';
@@ -12,6 +12,7 @@ import {
 } from '../wire/beacon.js';
 import type { Exchange, Listener } from '../wire/listener.js';
 import type { OutletReport } from '../wire/status.js';
+import { BeaconMix } from './beacon-mix.js';
 import type { Outlet, OutletContext } from './outlet.js';
 import { basisForAnswer, isServing } from './serving.js';
 
@@ -71,6 +72,7 @@ class BeaconOutlet implements Outlet {
   readonly #start = new Uint8Array(START_PART_LENGTH_BYTES);
   readonly #startView = new DataView(this.#start.buffer);
   #counter = 0n;
+  readonly #mix = new BeaconMix();
   readonly #audit: ((record: BeaconRecord) => void) | undefined;
   #maker: Maker | undefined;
   #key: Uint8Array | undefined;
@@ -104,7 +106,10 @@ class BeaconOutlet implements Outlet {
       roles: ['relay', 'service', 'machine'],
       maxBodyBytes: MAX_BODY_BYTES,
       // Made and handed over within one turn: nothing of ours is ever in flight, so stopping has nothing to drain.
-      handle: async (exchange) => this.#answer(exchange),
+      handle: (exchange) => {
+        this.#answer(exchange);
+        return undefined;
+      },
     });
     const stopped = this.#stopped.signal;
     signal.addEventListener('abort', () => void this.stop(), { once: true, signal: stopped });
@@ -175,12 +180,7 @@ class BeaconOutlet implements Outlet {
       }
       this.#counter += 1n;
       this.#startView.setBigUint64(COUNTER_AT, this.#counter);
-      return mix(this.#key, 'beacon', [
-        { label: 'certificate', bytes: certificate },
-        { label: 'nonce', bytes: nonce },
-        { label: 'start', bytes: this.#start },
-        { label: 'stream', bytes: fresh },
-      ]);
+      return this.#mix.digest(this.#key, { certificate, nonce, start: this.#start, stream: fresh });
     } finally {
       wipe(fresh);
     }
@@ -191,10 +191,10 @@ class BeaconOutlet implements Outlet {
     const byte = basisToByte(basis);
     if (this.#headers === undefined || byte !== this.#headersByte) {
       this.#headersByte = byte;
-      this.#headers = {
+      this.#headers = Object.freeze({
         'content-type': BEACON_CONTENT_TYPE,
         [BASIS_HEADER]: basisToWords(basis).join(', '),
-      };
+      });
     }
     return this.#headers;
   }

@@ -45,7 +45,8 @@ export class ClockGrain {
     this.#length += 1;
     if (difference > 0) {
       this.#moves += 1;
-      this.#gcd = greatestCommonDivisor(difference, this.#gcd);
+      // Of 1 and anything it stays 1, which it nearly always is.
+      if (this.#gcd !== 1) this.#gcd = greatestCommonDivisor(difference, this.#gcd);
     }
     if (this.#length < WINDOW) return false;
     this.#judge();
@@ -54,7 +55,7 @@ export class ClockGrain {
 
   /** The eight lowest bits of a moment that move. */
   lowByte(moment: bigint): number {
-    return Number((moment / BigInt(this.#step)) & 0xffn);
+    return Number(BigInt.asUintN(8, this.#step === 1 ? moment : moment / BigInt(this.#step)));
   }
 
   /** By how many counts the clock moves; 1 before anything is known, which is never too coarse. */

@@ -39,6 +39,8 @@ export class Connection implements Party {
   #gate: Gate | undefined;
   #headersSinceMs: number | undefined = performance.now();
   #idleBytesRead = 0;
+  /** Runs while nothing is read. */
+  #resting: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, access: Access) {
     this.socket = socket;
@@ -80,8 +82,24 @@ export class Connection implements Party {
     }
   }
 
-  /** Tells the gate that the connection is gone. */
+  /**
+   * Reads nothing more for a while; what is asked meanwhile waits at the client, or in the kernel. Answers go on, and a body
+   * that is half here is read to its end first: then nothing rests.
+   * @param forMs - shorter than any deadline of the client's, so that it is read again before it gives up
+   */
+  rest(forMs: number): void {
+    if (this.#resting !== undefined || this.socket.destroyed) return;
+    for (const { waiting } of this.exchanges) if (waiting.what === 'body') return;
+    this.socket.pause();
+    this.#resting = setTimeout(() => {
+      this.#resting = undefined;
+      this.socket.resume();
+    }, forMs);
+  }
+
+  /** It is gone: tells the gate, and stops waiting for anything. */
   left(): void {
+    clearTimeout(this.#resting);
     if (this.#gate !== undefined) this.#gate.close(this.peer);
     this.#gate = undefined;
   }
@@ -115,6 +133,8 @@ export class Connection implements Party {
   /** The last byte of an answer has been handed over, or the client is gone. */
   finished(exchange: HttpExchange): void {
     this.exchanges.delete(exchange);
+    // Node reads on when an answer is out whose request had no body.
+    if (this.#resting !== undefined) this.socket.pause();
     if (this.exchanges.size > 0) return;
     this.#idleBytesRead = this.socket.bytesRead;
     if (this.retired) this.socket.destroySoon();
@@ -145,7 +165,7 @@ export class Connection implements Party {
       if (waiting.what === 'body' && waitedMs > timeouts.requestTimeoutMs) return 'requestTimeout';
       if (waiting.what === 'write' && waitedMs > timeouts.writeTimeoutMs) return 'writeTimeout';
     }
-    if (this.exchanges.size > 0) return undefined;
+    if (this.exchanges.size > 0 || this.#resting !== undefined) return undefined;
     // Idle until the first byte of another request is here; from then on its headers are due.
     if (this.#headersSinceMs === undefined && this.socket.bytesRead !== this.#idleBytesRead) {
       this.#headersSinceMs = nowMs;

@@ -6,13 +6,14 @@ import type { RefusedReason } from './listener-limits.js';
 
 const LIMITS: HandshakeLimits = {
   handshakeTimeoutMs: 60_000,
+  handshakeLineMs: 60_000,
   handshakePatienceMs: 60_000,
   maxHandshakes: 4,
   maxWaiting: 100,
   maxSilent: 100,
 };
 /** Networks that every Linux has: all of 127/8 is this machine. */
-const [A, B] = ['127.0.0.1', '127.0.0.2'];
+const [A, B, C] = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -110,11 +111,12 @@ describe('Handshakes', () => {
     expect(held.handshakes).toMatchObject({ waiting: 1, begun: 4 });
   });
 
-  it('finishes what it has begun; those who wait come next, and networks take turns', async () => {
+  it('finishes what it has begun; then a network that asked little comes next, and one whose turn it is, by turns', async () => {
     const held = await door({ maxHandshakes: 1 });
-    for (const word of ['a1', 'a2', 'a3']) await come(held, A, word);
-    for (const word of ['b1', 'b2']) await come(held, B, word);
-    const order = ['a1', 'a2', 'b1', 'a3', 'b2'];
+    for (const word of ['a1', 'a2', 'a3', 'a4', 'a5']) await come(held, A, word);
+    for (const word of ['b1', 'b2', 'b3']) await come(held, B, word);
+    await come(held, C, 'c1');
+    const order = ['a1', 'c1', 'a2', 'b1', 'a3', 'b2', 'a4', 'b3', 'a5'];
     for (const [index] of order.entries()) {
       await expect.poll(held.said).toEqual(order.slice(0, index + 1));
       expect(held.handshakes.begun).toBe(1);
@@ -184,11 +186,11 @@ describe('Handshakes', () => {
     ['silent', ''],
     ['in line', 'a2'],
   ])('ends by its deadline what is %s, and by itself what has gone', async (_what, word) => {
-    const held = await door({ maxHandshakes: 1, handshakeTimeoutMs: 40 });
+    const held = await door({ maxHandshakes: 1, handshakeTimeoutMs: 40, handshakeLineMs: 40 });
     await come(held, A, 'a1');
     await expect.poll(held.said).toEqual(['a1']);
     await closed(await come(held, A, word));
-    expect(held.refused).toEqual(['handshakeTimeout']);
+    expect(held.refused).toEqual([word === '' ? 'handshakeTimeout' : 'tooManyHandshakes']);
     const leaving = await come(held, A, word);
     leaving.resetAndDestroy();
     await expect.poll(() => held.refused.length).toBe(2);

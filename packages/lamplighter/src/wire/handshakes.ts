@@ -1,4 +1,5 @@
 import type net from 'node:net';
+import { Demand } from './demand.js';
 import { HandshakePace } from './handshake-pace.js';
 import type { RefusedReason } from './listener-limits.js';
 import { networkOf } from './network.js';
@@ -12,6 +13,8 @@ const SHARE = 0.75;
 export interface HandshakeLimits {
   /** From the connection to the beginning of its handshake; as long again to its end. */
   readonly handshakeTimeoutMs: number;
+  /** For which a connection that has spoken may wait for a place: after longer its client has not much patience left. */
+  readonly handshakeLineMs: number;
   /** For which a handshake that was begun keeps its place while others wait for one. */
   readonly handshakePatienceMs: number;
   /** Handshakes under way at once. */
@@ -39,9 +42,12 @@ export interface HandshakeDoors {
  * 1. A connection needs a place only once it has said something: silent ones shut nobody out.
  * 2. What was begun is finished. Dropping the oldest for the newest finishes nothing: with it 600 clients at once got 6 % of
  *    the beacons that 16 got.
- * 3. Who finds all places taken waits in a line. Networks take turns, and one network never has all the places.
- * 4. When the line is full, the last to come of the network that has the most in it goes.
- * 5. While others wait, a handshake keeps its place for `handshakePatienceMs` only.
+ * 3. Who finds all places taken waits in a line, for `handshakeLineMs`: who waited longer would be served when its client has
+ *    given up. One network never has all the places.
+ * 4. Every other place goes to the network that has asked least lately, so that a quiet machine gets through a crowd; the rest
+ *    in turns, so that nobody is passed over for ever.
+ * 5. When the line is full, the last to come of the network that has the most in it goes; of several the one that asks most.
+ * 6. While others wait, a handshake keeps its place for `handshakePatienceMs` only.
  */
 export class Handshakes {
   readonly #limits: HandshakeLimits;
@@ -52,6 +58,9 @@ export class Handshakes {
   /** By both ends' addresses, the oldest first. */
   readonly #begun = new Map<string, Entry>();
   readonly #begunPerNetwork = new Map<string, number>();
+  readonly #demand = new Demand();
+  /** Whether the next place goes by turns. */
+  #isTurn = true;
   readonly #pace = new HandshakePace((least, endMs) => this.#beginSome(least, endMs));
   #patience: NodeJS.Timeout | undefined;
 
@@ -86,6 +95,7 @@ export class Handshakes {
       return;
     }
     const group = networkOf(socket.remoteAddress);
+    this.#demand.note(group, performance.now());
     const late = setTimeout(() => this.#drop(entry, 'handshakeTimeout'), this.#limits.handshakeTimeoutMs);
     const entry: Entry = { socket, key, group, late, beganMs: Infinity };
     socket.once('close', () => this.#gone(entry));
@@ -128,8 +138,10 @@ export class Handshakes {
     }
     this.#silent.delete(entry);
     this.#waiting.add(entry);
+    clearTimeout(entry.late);
+    entry.late = setTimeout(() => this.#drop(entry, 'tooManyHandshakes'), this.#limits.handshakeLineMs);
     if (this.#waiting.size > this.#limits.maxWaiting) {
-      const last = [...this.#waiting.longest()].at(-1);
+      const last = [...this.#waiting.longest(this.#ranking())].at(-1);
       if (last !== undefined) this.#drop(last, 'tooManyHandshakes');
     }
     this.proceed();
@@ -155,7 +167,15 @@ export class Handshakes {
 
   #next(): Entry | undefined {
     if (this.#begun.size >= this.#limits.maxHandshakes || !this.#doors.hasRoom()) return undefined;
-    return this.#waiting.take((group) => this.#begunIn(group) < this.#maxPerNetwork);
+    const may = (group: string): boolean => this.#begunIn(group) < this.#maxPerNetwork;
+    const next = this.#isTurn ? this.#waiting.take(may) : this.#waiting.takeLeast(may, this.#ranking());
+    if (next !== undefined) this.#isTurn = !this.#isTurn;
+    return next;
+  }
+
+  #ranking(): (group: string) => number {
+    const nowMs = performance.now();
+    return (group) => this.#demand.of(group, nowMs);
   }
 
   /** Some wait, and no place is free: looks again when the oldest handshake has had its time. */
@@ -228,8 +248,8 @@ interface Entry {
   readonly key: string;
   /** Its network. */
   readonly group: string;
-  /** Ends it when its handshake was not begun in time. */
-  readonly late: NodeJS.Timeout;
+  /** Ends it when it does not speak, or its handshake was not begun, in time. */
+  late: NodeJS.Timeout;
   /** Monotonic milliseconds (performance.now). */
   beganMs: number;
 }

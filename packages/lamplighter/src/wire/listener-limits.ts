@@ -19,6 +19,7 @@ export interface ListenerLimits extends HandshakeLimits, RequestLineLimits {
 /** Implementation constants: the default of every bound. */
 export const LISTENER_LIMITS: ListenerLimits = {
   handshakeTimeoutMs: 5_000,
+  handshakeLineMs: 2_000,
   handshakePatienceMs: 1_000,
   // At a millisecond each; whoever is a tenth of a second away still finds a place.
   maxHandshakes: 128,

@@ -15,6 +15,7 @@ import { Refusals, failedHandshake } from './refusals.js';
 import { Requests } from './requests.js';
 import type { Route } from './route.js';
 import { Router } from './router.js';
+import type { ListenerStatus } from './status.js';
 import { listenTcp } from './tcp-listen.js';
 import { WaitingLine } from './waiting-line.js';
 
@@ -55,6 +56,8 @@ export class Listener {
   readonly #raw = new Set<Duplex>();
   readonly #handshakes: Handshakes;
   readonly #refusals = new Refusals();
+  readonly #requests: Requests;
+  #handshakesDone = 0;
   /** Connections that are served, and those that are told that they are too many. */
   readonly #maxTold: number;
   #ca: Buffer | undefined;
@@ -88,7 +91,8 @@ export class Listener {
     );
     const opened = access === 'plain' ? 'connection' : 'secureConnection';
     this.#http.prependListener(opened, (socket: net.Socket) => this.#opened(socket));
-    new Requests(this.#connections, this.#router, this.#refusals, hooks, this.#limits).serve(this.#http);
+    this.#requests = new Requests(this.#connections, this.#router, this.#refusals, hooks, this.#limits);
+    this.#requests.serve(this.#http);
   }
 
   /** Connections whose handshake is done. */
@@ -99,6 +103,17 @@ export class Listener {
   /** How often what was refused since the start. */
   get refused(): Readonly<Record<RefusedReason, number>> {
     return this.#refusals.counts();
+  }
+
+  /** Who is there, who waits, who was turned away. */
+  status(): ListenerStatus {
+    const { begun, waiting, silent } = this.#handshakes;
+    return {
+      connections: this.connections,
+      handshakes: { done: this.#handshakesDone, begun, waiting, silent },
+      queued: this.#requests.queued,
+      refused: this.refused,
+    };
   }
 
   /**
@@ -232,6 +247,7 @@ export class Listener {
 
   #opened(socket: net.Socket): void {
     this.#handshakes.done(socket);
+    this.#handshakesDone += 1;
     const full = this.#connections.size >= this.#maxTold;
     if (this.#stopped !== undefined || full) {
       if (full) this.#refusals.add('tooManyConnections');

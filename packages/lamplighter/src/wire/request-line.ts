@@ -41,6 +41,11 @@ export class RequestLine {
     this.#limits = limits;
   }
 
+  /** Requests that wait for their turn. */
+  get size(): number {
+    return this.#line.size;
+  }
+
   /**
    * Answers a request, now or when its turn comes, or refuses it with ERR_OVERLOADED and `retryAfterMs`.
    * @param who - in whose turn

@@ -5,12 +5,17 @@ import type { Connection } from './connection.js';
 import { HttpExchange } from './exchange.js';
 import { problemOf, rawProblem } from './problem.js';
 import type { Refusals } from './refusals.js';
-import { RequestLine, type RequestLineLimits } from './request-line.js';
+import { RequestLine, type RequestLineLimits, type RequestTurn } from './request-line.js';
 import type { Route } from './route.js';
 import type { Router } from './router.js';
 
 /** Requests a client may send ahead of the answers. Ours send none. */
 const MAX_PIPELINED = 8;
+/**
+ * Whoever was told to come back later is not read for this part of that time: 0.4 to 2 s. To refuse costs as much as to answer,
+ * and of a crowd that asked again at once a relay served 2 %.
+ */
+const REST = 0.4;
 
 /** What a listener's owner hears of its requests. */
 export interface RequestHooks {
@@ -45,15 +50,20 @@ export class Requests {
     this.#line = new RequestLine(limits);
   }
 
+  /** Requests that wait for their answer. */
+  get queued(): number {
+    return this.#line.size;
+  }
+
   /** Serves what a server's connections ask. */
   serve(server: Server): void {
     server.on('clientError', (error, socket) => this.#notHttp(error, socket));
-    server.on('request', (request, response) => void this.#serve(request, response, false));
-    server.on('checkContinue', (request, response) => void this.#serve(request, response, false));
-    server.on('checkExpectation', (request, response) => void this.#serve(request, response, true));
+    server.on('request', (request, response) => this.#serve(request, response, false));
+    server.on('checkContinue', (request, response) => this.#serve(request, response, false));
+    server.on('checkExpectation', (request, response) => this.#serve(request, response, true));
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse, oddExpectation: boolean): Promise<void> {
+  #serve(request: IncomingMessage, response: ServerResponse, oddExpectation: boolean): void {
     this.#hooks.before();
     const connection = this.#connections.get(request.socket);
     // The parser hands over what it had read before the connection was destroyed.
@@ -65,45 +75,48 @@ export class Requests {
     }
     const exchange = new HttpExchange(request, response, connection);
     connection.began(exchange);
-    response.on('close', () => connection.finished(exchange));
-    const fail = (error: unknown, route?: Route): void =>
-      this.#fail(error, connection, exchange, request, route);
+    const asked: Asked = { request, connection, exchange };
     try {
       if (connection.refusal !== undefined) throw connection.refusal;
       if (oddExpectation) throw new LamplighterError('ERR_BAD_REQUEST', 'only 100-continue can be expected');
       const { identity } = connection;
       connection.admit();
       const route = this.#router.routeFor(identity, request);
-      await exchange.readBody(route.maxBodyBytes);
-      let hasWaited = false;
-      const answer = (): Promise<void> => this.#answer(exchange, route, hasWaited);
-      // Not before: an answer given before the body is read costs the connection, and a new one costs more than an answer.
-      this.#line.take(connection.group, {
-        answer: () => void answer().catch((error: unknown) => fail(error, route)),
-        refuse: fail,
-      });
-      hasWaited = true;
+      // Its turn comes after its body: an answer given before costs the connection, and a new one costs more than an answer.
+      const turn = new Turn(this, asked, route);
+      if (exchange.expectsBody(route.maxBodyBytes)) process.nextTick(takeOrReadBody, turn);
+      else this.await(turn);
     } catch (error) {
-      fail(error);
+      this.fail(asked, error);
     }
   }
 
-  async #answer(exchange: HttpExchange, route: Route, hasWaited: boolean): Promise<void> {
-    if (hasWaited) {
-      this.#hooks.before();
-      if (exchange.answered) return;
-    }
-    await route.handle(exchange);
-    if (!exchange.answered) throw new Error(`${route.method} ${route.path} gave no answer`);
+  /** A request is here with its body: it is answered now, or waits for its turn. */
+  await(turn: Turn): void {
+    this.#line.take(turn.asked.connection.group, turn);
+    turn.hasWaited = true;
   }
 
-  #fail(
-    error: unknown,
-    connection: Connection,
-    exchange: HttpExchange,
-    request: IncomingMessage,
-    route: Route | undefined,
-  ): void {
+  answer({ asked, route, hasWaited }: Turn): void {
+    const { exchange } = asked;
+    try {
+      if (hasWaited) {
+        this.#hooks.before();
+        if (exchange.answered) return;
+      }
+      const answering = route.handle(exchange);
+      if (answering === undefined) assertAnswered(exchange, route);
+      else {
+        answering
+          .then(() => assertAnswered(exchange, route))
+          .catch((error: unknown) => this.fail(asked, error, route));
+      }
+    } catch (error) {
+      this.fail(asked, error, route);
+    }
+  }
+
+  fail({ request, connection, exchange }: Asked, error: unknown, route?: Route): void {
     const headers: Record<string, string> = {};
     if (error instanceof LamplighterError && error.code === 'ERR_METHOD') {
       headers['allow'] = this.#router.methodsFor(request).join(', ');
@@ -128,4 +141,53 @@ export class Requests {
     }
     connection.socket.destroySoon();
   }
+}
+
+/** One request on its connection. */
+interface Asked {
+  readonly request: IncomingMessage;
+  readonly connection: Connection;
+  readonly exchange: HttpExchange;
+}
+
+/** One request that has found its route. */
+class Turn implements RequestTurn {
+  readonly requests: Requests;
+  readonly asked: Asked;
+  readonly route: Route;
+  hasWaited = false;
+
+  constructor(requests: Requests, asked: Asked, route: Route) {
+    this.requests = requests;
+    this.asked = asked;
+    this.route = route;
+  }
+
+  answer(): void {
+    this.requests.answer(this);
+  }
+
+  refuse(error: LamplighterError): void {
+    this.requests.fail(this.asked, error, this.route);
+    this.asked.connection.rest(REST * (error.retryAfterMs ?? 0));
+  }
+}
+
+/** One tick after the headers: by then node has handed over what came with them. */
+function takeOrReadBody(turn: Turn): void {
+  const { requests, asked, route } = turn;
+  const { exchange } = asked;
+  // Cut meanwhile.
+  if (exchange.answered) return;
+  if (exchange.takeBody()) requests.await(turn);
+  else {
+    exchange.readBody(route.maxBodyBytes).then(
+      () => requests.await(turn),
+      (error: unknown) => requests.fail(asked, error),
+    );
+  }
+}
+
+function assertAnswered(exchange: HttpExchange, { method, path }: Route): void {
+  if (!exchange.answered) throw new Error(`${method} ${path} gave no answer`);
 }

@@ -64,10 +64,10 @@ export interface Route {
   /** A longer body is 413 ERR_BODY_TOO_LARGE. */
   readonly maxBodyBytes: number;
   /**
-   * Answers one request; it must have called `reply` or `stream` when it resolves. A LamplighterError becomes its
-   * problem response, anything else 500 ERR_INTERNAL.
+   * Answers one request; it must have called `reply` or `stream` when it returns undefined or resolves. A LamplighterError
+   * becomes its problem response, anything else 500 ERR_INTERNAL.
    */
-  handle(exchange: Exchange): Promise<void>;
+  handle(exchange: Exchange): Promise<void> | undefined;
 }
 
 /** A request's target without its query. */

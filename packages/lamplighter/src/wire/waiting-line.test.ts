@@ -75,3 +75,23 @@ describe('WaitingLine', () => {
     );
   });
 });
+
+describe('WaitingLine, out of turn', () => {
+  const ranks: Readonly<Record<string, number>> = { a: 3, b: 1, c: 2 };
+  const rank = (group: string): number => ranks[group] ?? 0;
+
+  it('takes from the group of the least rank that may, which then has had its turn', () => {
+    const line = lineOf('a', 'b', 'c', 'b');
+    expect(line.takeLeast(anybody, rank)?.number).toBe(1);
+    expect(line.takeLeast((group) => group !== 'b', rank)?.group).toBe('c');
+    expect(line.take(anybody)?.group).toBe('a');
+    expect(line.takeLeast((group) => group !== 'b', rank)).toBeUndefined();
+    expect(line.takeLeast(anybody, rank)?.number).toBe(3);
+    expect(line.size).toBe(0);
+  });
+
+  it('knows of several groups with the most the one of the highest rank', () => {
+    expect([...lineOf('b', 'a', 'c').longest(rank)].map(({ group }) => group)).toEqual(['a']);
+    expect([...lineOf('a', 'b', 'b').longest(rank)].map(({ number }) => number)).toEqual([1, 2]);
+  });
+});
