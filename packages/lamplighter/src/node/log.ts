@@ -1,4 +1,6 @@
 import { type Logger, pino } from 'pino';
+import type { NodeEvent } from '../wire/event.js';
+import type { EventLog } from './event-log.js';
 
 export type Log = Logger;
 
@@ -16,5 +18,15 @@ export function openLog(level: string, name: string): Log {
       formatters: { level: (label) => ({ level: label }) },
     },
     pino.destination({ dest: 2, sync: true }),
+  );
+}
+
+/** What of a log events are written with. */
+export type EventWriter = Record<NodeEvent['level'], (fields: object, text: string) => void>;
+
+/** Writes every event to a log from now on. @returns the way to write no more */
+export function logEvents(events: EventLog, log: EventWriter): () => void {
+  return events.onEvent(({ level, part, text, reason }) =>
+    log[level]({ part, ...(reason && { reason }) }, text),
   );
 }

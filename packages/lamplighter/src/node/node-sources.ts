@@ -1,6 +1,10 @@
 import { type Accumulator, LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
+import { isCamera } from '../sources/camera/camera.js';
+import type { CameraDoor } from '../wire/camera-door.js';
+import { labelOf } from '../sources/round.js';
 import type { SourceStatus } from '../wire/status.js';
+import type { Speaker, Speakers } from './rest.js';
 import { createSource, type SourceEntry, type SourceFactory } from './source-kinds.js';
 import { SourceRunner } from './source-runner.js';
 
@@ -8,13 +12,20 @@ import { SourceRunner } from './source-runner.js';
 export const CLIENT_INPUT_NUMBER = 255;
 export const RESUME_NUMBER = 254;
 
+/** Whoever can reach an outlet that takes input says what he likes: none of it is secret. */
+const CLIENT_INPUT: Speaker = { name: 'clients', kind: 'clients', isSecret: false };
+/** What a resume samples of this machine. */
+const RESUME: Speaker = { name: 'resume', kind: 'resume', isSecret: true };
+
 /** The sources of one node, by name: made, started, stopped, replaced. */
-export class NodeSources {
+export class NodeSources implements Speakers {
   readonly #accumulator: Accumulator;
   readonly #environment: Environment;
   readonly #factory: SourceFactory;
   readonly #runners = new Map<string, SourceRunner>();
   readonly #numbers = new Map<string, number>();
+  /** By number, also those that are gone: what they said may still be in the pools. */
+  readonly #heard = new Map<number, SourceRunner>();
   #simulatedBefore = false;
 
   /** @param factory - what sources are made with; its environment may differ from the node's own */
@@ -37,6 +48,22 @@ export class NodeSources {
     return this.all.map((runner) => runner.status());
   }
 
+  /** What of a camera may be looked at, and what it is given; undefined when there is none of that name. */
+  camera(name: string): CameraDoor | undefined {
+    const source = this.#runners.get(name)?.source;
+    return source !== undefined && isCamera(source) ? source.door : undefined;
+  }
+
+  numbered(source: number): Speaker | undefined {
+    if (source === CLIENT_INPUT_NUMBER) return CLIENT_INPUT;
+    if (source === RESUME_NUMBER) return RESUME;
+    return this.#heard.get(source)?.speaker;
+  }
+
+  labelled(label: string): Speaker | undefined {
+    return this.all.find(({ source }) => labelOf(source) === label)?.speaker;
+  }
+
   /** Makes one, not started. @throws LamplighterError `fix-configuration` when it can never work */
   make(entry: SourceEntry): SourceRunner {
     const source = createSource(entry, this.#factory);
@@ -45,6 +72,7 @@ export class NodeSources {
 
   async start(runner: SourceRunner): Promise<void> {
     this.#runners.set(runner.entry.name, runner);
+    this.#heard.set(this.#numberOf(runner.entry.name), runner);
     await runner.start();
   }
 

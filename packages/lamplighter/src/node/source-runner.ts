@@ -4,6 +4,8 @@ import { labelOf } from '../sources/round.js';
 import type { Source, SourceSink } from '../sources/source.js';
 import type { SourceStatus } from '../wire/status.js';
 import { eventBudget } from './event-budget.js';
+import type { Speaker } from './rest.js';
+import { isSecret } from './secret-source.js';
 import type { SourceEntry } from './source-kinds.js';
 
 /** One source at work in a node: where its events go, and what was really heard of it. */
@@ -67,6 +69,12 @@ export class SourceRunner implements SourceSink {
   /** Whether anything simulated was ever heard from it: that cannot be taken back out. */
   get everSimulated(): boolean {
     return this.#everSimulated;
+  }
+
+  /** Who speaks, and whether what it says may be secret now. */
+  get speaker(): Speaker {
+    const { name, kind } = this.source;
+    return { name, kind, isSecret: isSecret(this.entry, this.source.status()) };
   }
 
   status(): SourceStatus {

@@ -2,6 +2,7 @@ import type { ResumeStatus } from '../local/resume.js';
 import type { Basis } from './basis.js';
 import type { CarrierStatus } from './carrier-status.js';
 import type { FleetStatus } from './fleet-status.js';
+import type { RefusedReason } from './listener-limits.js';
 import type { Reason } from './reason.js';
 
 export type { Reason, ResumeStatus };
@@ -76,6 +77,42 @@ export interface GuestsStatus {
   }[];
 }
 
+/** One pool of the accumulator. */
+export interface PoolStatus {
+  /** Since it was last drained, two of header per event included. */
+  readonly bytes: number;
+  /** Times it was drained since the start. */
+  readonly drains: number;
+}
+
+/** A source that the output rests on. */
+export interface RestsOn {
+  readonly name: string;
+  readonly kind: string;
+  /** The last reseed that had bytes of it, ISO 8601. */
+  readonly reachedAt: string;
+  /** Whether they may hold bits that an outsider does not know: not when simulated, public, sent in the clear, or stuck. */
+  readonly isSecret: boolean;
+}
+
+/** A listener, and whom it keeps waiting or turns away. */
+export interface ListenerStatus {
+  /** Whose handshake is done. */
+  readonly connections: number;
+  readonly handshakes: {
+    /** Since the start. */
+    readonly done: number;
+    /** Under way; beside them those that wait for a place, and those that have said nothing yet. */
+    readonly begun: number;
+    readonly waiting: number;
+    readonly silent: number;
+  };
+  /** Requests that wait for their answer. */
+  readonly queued: number;
+  /** How often what was refused since the start. */
+  readonly refused: Readonly<Record<RefusedReason, number>>;
+}
+
 /** The whole truth about one node: behind `/v1/status`, the terminal, the page and the metrics. */
 export interface NodeStatus {
   readonly version: typeof STATUS_VERSION;
@@ -94,8 +131,22 @@ export interface NodeStatus {
     /** Reseeds of any kind, including direct ones. */
     readonly reseeds: number;
     readonly directReseeds: number;
+    /** Real time, ISO 8601; absent before the first. */
     readonly lastReseed?: string;
+    /** The pools in use, pool 0 first: how full they are, never what of. */
+    readonly pools: readonly PoolStatus[];
+    /** Of the improved schedule only. */
+    readonly tick?: number;
   };
+  /**
+   * The sources whose bytes have reached the generator since the start: what the output rests on. It is unpredictable to
+   * whoever knows some of them as long as it is secret from him what one other said.
+   */
+  readonly rest: readonly RestsOn[];
+  /** Of the listener of feed and beacon outlets; absent when there is none. */
+  readonly listener?: ListenerStatus;
+  /** Of the whole process. */
+  readonly residentMemoryBytes: number;
   /** Whether this process's own TLS draws on the machine seed (DESIGN section 7); `reason` says why not. */
   readonly hedge: { readonly state: 'on' | 'degraded' | 'off'; readonly reason?: Reason };
   /** Absent when there was none. */

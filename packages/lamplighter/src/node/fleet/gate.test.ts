@@ -222,4 +222,15 @@ describe('status', () => {
     expect(top[1]).toMatchObject({ name: 'web-29' });
     expect(refused.quota).toBe(2);
   });
+
+  it('lists what everybody has taken, with no bound but that of who is remembered', () => {
+    const { gate } = newGate();
+    gate.spend(peer('web-1'), 'beacons', 2);
+    gate.spend(peer('web-1', 'service'), 'feedBytes', 9);
+    for (let i = 0; i < 98; i++) gate.spend(peer(`quiet-${i}`), 'beacons', 1);
+    const taken = [...gate.taken()];
+    expect(taken).toHaveLength(100);
+    expect(taken).toContainEqual({ role: 'machine', name: 'web-1', beacons: 2 });
+    expect(taken).toContainEqual({ role: 'service', name: 'web-1', beacons: 0 });
+  });
 });

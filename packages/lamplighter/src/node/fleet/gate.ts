@@ -2,7 +2,7 @@ import { LamplighterError } from '@lamplighter/core';
 import { isRevoked, NO_POLICY, type Policy, type Quota } from '../../identity/policy.js';
 import { type PeerIdentity, type Role, ROLES } from '../../identity/roles.js';
 import type { Environment } from '../../local/environment.js';
-import type { PeersStatus } from '../../wire/fleet-status.js';
+import type { PeersStatus, PeerSpending } from '../../wire/fleet-status.js';
 import type { Gate, Spending } from '../../wire/gate.js';
 import { Bucket } from './bucket.js';
 
@@ -14,6 +14,9 @@ const LOOK_AT = 32;
 const TOP = 10;
 /** When there is no place for another identity. One that took a single beacon is forgotten about as soon. */
 const NO_PLACE_RETRY_MS = 1_000;
+
+/** What one identity has taken since it was last forgotten. */
+export type Taken = Pick<PeerSpending, 'role' | 'name' | 'beacons'>;
 
 /** What one identity may take, has taken, and holds open. */
 interface Account {
@@ -134,6 +137,14 @@ export class PolicyGate implements Gate {
         refused,
       })),
     };
+  }
+
+  /** The beacons that every identity remembered has taken, in no order: at most as many as are remembered. */
+  *taken(): Generator<Taken> {
+    for (const role of ROLES) {
+      for (const { name, beacons } of this.#accounts[role].values())
+        yield { role, name, beacons: beacons.taken };
+    }
   }
 
   /** Asked for twice a second: looks at each once, and sorts ten. */
