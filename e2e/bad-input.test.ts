@@ -96,7 +96,7 @@ describe('a broken configuration exits 78 and names the place and the cure', () 
       'name: here\nstate: s\nsources: [{ kind: camera, url: "gopher://me:secret@camera/" }]\n',
       [
         "DIR/bad.yaml: sources[0].url: the camera's url has a protocol that is not allowed " +
-          '(a file name with a colon needs ./ before it); use http(s)://… (MJPEG), rtsp://…, /dev/videoN, the path of a video file, or for other streams ffmpeg+http(s)://…, srt://…, rtmp(s)://…',
+          '(a file name with a colon needs ./ before it); use http(s)://… (MJPEG), rtsp://…, /dev/videoN, the path of a video file, browser: for a phone or laptop that opens /camera, or for other streams ffmpeg+http(s)://…, srt://…, rtmp(s)://…',
         schema,
       ],
     ],

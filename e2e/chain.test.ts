@@ -86,8 +86,7 @@ describe('lamplighter up --once', () => {
     expect([call, reseeded]).toEqual(call === 'write' ? ['write', false] : ['RNDADDENTROPY', true]);
     expect(heard['machine']).toMatchObject({ 'beacon/relay': 64, whirlwind: 800, os: 64 });
     expect(Object.keys(summary.urls)).toEqual(['wall', 'office', 'relay', 'beacons']);
-    for (const url of Object.values(summary.urls))
-      expect(url).toMatch(/^https?:\/\/127\.0\.0\.1:\d+(\/v1\/status)?$/);
+    for (const url of Object.values(summary.urls)) expect(url).toMatch(/^https?:\/\/127\.0\.0\.1:\d+\/?$/);
 
     const commands = stderr.split('\n').filter((line) => line.startsWith('$ lamplighter '));
     expect(commands.map((line) => line.split(' ')[2])).toEqual(
@@ -129,9 +128,11 @@ describe('lamplighter up --once', () => {
         ['state/machine/agent.json', '644'],
         ...seedFiles('machine'),
         ['state/office/', '700'],
+        ['state/office/login/', '700'],
         ...seedFiles('office'),
         ['state/office/start-number', '600'],
         ['state/relay/', '700'],
+        ['state/relay/login/', '700'],
         ...seedFiles('relay'),
         ['state/relay/start-number', '600'],
       ], // prettier-ignore

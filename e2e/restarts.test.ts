@@ -23,7 +23,7 @@ import {
 
 const STOP_MS = 2_000;
 /** What a node's state folder holds for good. */
-const KEPT = ['seed', 'seed.lock', 'start-number'];
+const KEPT = ['login', 'seed', 'seed.lock', 'start-number'];
 /** The longest back-off is 5 s; a relay that starts alone waits `seedDeadlineMs` for its office. */
 const HEAL_MS = 20_000;
 

@@ -104,6 +104,8 @@ export const ERROR_ACTIONS = {
   ERR_CSR: 'close-connection',
   ERR_CSR_NAME: 'close-connection',
   ERR_ENROLL_PROOF: 'close-connection',
+  ERR_LOGIN: 'close-connection',
+  ERR_ORIGIN: 'close-connection',
   ERR_INTERNAL: 'close-connection',
 
   // a person has to act
@@ -138,6 +140,7 @@ export const ERROR_ACTIONS = {
   ERR_SEED_EXISTS: 'fix-configuration',
   ERR_SEED_MODE: 'fix-configuration',
   ERR_SEED_COPIED: 'fix-configuration',
+  ERR_SEAL: 'fix-configuration',
   ERR_FFMPEG_MISSING: 'fix-configuration',
   ERR_AGENT_ABSENT: 'fix-configuration',
   ERR_DEVICE: 'fix-configuration',

@@ -49,14 +49,8 @@ export async function runNode({ file, load, prepare }: NodeRun): Promise<void> {
   });
 
   process.on('SIGHUP', () => {
-    const reloading = node
-      .reload(() => load(environment))
-      .then(
-        () => log.info('configuration reloaded'),
-        (error: unknown) =>
-          log.error({ reason: reasonOf(error) }, 'configuration not reloaded; the old one stays'),
-      );
-    service.reloading(reloading);
+    // The node tells what became of it.
+    service.reloading(node.reload(() => load(environment)).catch(() => undefined));
   });
   // A core dump would hold keys and pools. Without the addon the limits of the service have to do.
   systemNative.disableCoreDumps();

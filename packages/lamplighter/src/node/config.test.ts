@@ -41,7 +41,7 @@ describe('a node’s configuration', () => {
       name: 'here',
       state: join(folder, 'state'),
       carriers: [],
-      admin: { host: '127.0.0.1', port: 9600 },
+      admin: { host: '127.0.0.1', port: 9600, roles: ['admin'], preview: true },
       schedule: 'improved',
       seedDeadlineMs: 10_000,
       quotas: {},

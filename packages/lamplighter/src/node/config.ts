@@ -1,10 +1,12 @@
 import { dirname, resolve } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
 import { z } from 'zod';
+import { ROLES } from '../identity/roles.js';
 import type { Environment } from '../local/environment.js';
 import { entryName, filePath, port } from '../config/fields.js';
 import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
 import { isGuestName } from '../wire/guest-resumed.js';
+import { isLoopback } from './admin/request-checks.js';
 import { outletEntry, type PollenHttps } from './outlet-kinds.js';
 import { carrierEntry } from './carriers/config.js';
 import { audit, authority, type AuthorityConfig, quotas } from './fleet/config.js';
@@ -29,7 +31,25 @@ export const nodeConfig = z.strictObject({
     .max(64)
     .default([])
     .describe('serial lines by which guests without a network reach the feed and beacon outlets'),
-  admin: address('127.0.0.1', 9600).prefault({}).describe('health, status and metrics; no secret bytes'),
+  admin: address('127.0.0.1', 9600)
+    .extend({
+      tls: z
+        .strictObject({
+          cert: filePath.describe('PEM, the certificate first, then what leads to its root'),
+          key: filePath.describe('PEM, mode 0600'),
+          ca: filePath.optional().describe('certifies clients; the node’s own CA unless told'),
+        })
+        .optional()
+        .describe('a certificate for browsers; the node’s own unless told'),
+      roles: z
+        .array(z.enum(ROLES))
+        .max(ROLES.length)
+        .default(['admin'])
+        .describe('whose certificates open it where it is not plain HTTP on loopback'),
+      preview: z.boolean().default(true).describe('small, delayed pictures of what cameras see'),
+    })
+    .prefault({})
+    .describe('health, status, metrics and the dashboard'),
   authority: authority
     .optional()
     .describe('who certifies: renews this node’s certificate and says who is revoked'),
@@ -97,10 +117,18 @@ export async function loadNodeConfig(environment: Environment, path: string): Pr
       ...(entry.connect !== undefined && { connect: resolve(folder, entry.connect) }),
     })),
     ...(config.tls && { tls: resolveTls(folder, config.tls) }),
+    admin: resolveAdmin(folder, config.admin),
     ...(config.authority && { authority: resolveAuthority(folder, config.authority) }),
     ...(config.guests && { guests: { ...config.guests, socket: resolve(folder, config.guests.socket) } }),
     ...(config.audit && { audit: { ...config.audit, folder: resolve(folder, config.audit.folder) } }),
   };
+}
+
+function resolveAdmin(folder: string, admin: NodeConfig['admin']): NodeConfig['admin'] {
+  if (admin.tls === undefined) return admin;
+  const { cert, key, ca } = admin.tls;
+  const clientCa = ca === undefined ? {} : { ca: resolve(folder, ca) };
+  return { ...admin, tls: { cert: resolve(folder, cert), key: resolve(folder, key), ...clientCa } };
 }
 
 function resolveHttps(folder: string, https: PollenHttps): PollenHttps {
@@ -149,6 +177,14 @@ function checkWhole(config: NodeConfig, path: string): void {
   const isReached = config.listen !== undefined || config.carriers.length > 0;
   if (config.tls === undefined && (needsTls !== undefined || isReached || fleet)) {
     fail('tls', 'missing', 'make one with `lamplighter ca issue` and name its ca, cert and key');
+  }
+  const { admin } = config;
+  if (!isLoopback(admin.host) && admin.tls === undefined && config.tls === undefined) {
+    fail(
+      'admin.host',
+      `${admin.host} is not loopback, and there is no certificate`,
+      'set it to 127.0.0.1, or add tls: … or admin.tls: …',
+    );
   }
   if (config.authority?.folder !== undefined && config.listen === undefined) {
     fail('listen', 'missing, and a CA needs it', 'add listen: { host: …, port: … }');

@@ -6,7 +6,7 @@ import { type NativeDoors, systemNative } from '../local/native-doors.js';
 import { type ProcessEnvironment, systemProcess } from '../local/process-environment.js';
 import { SeedKeeper } from '../local/seed/seed-keeper.js';
 import { raiseStartNumber } from '../local/start-number.js';
-import { openStream } from '../local/stream.js';
+import { openStream, type Stream } from '../local/stream.js';
 import { FOLDER_MODES } from '../outlets/egd/egd.js';
 import type { OutletContext } from '../outlets/outlet.js';
 import { basisToWords } from '../wire/basis.js';
@@ -16,19 +16,22 @@ import { OutgoingConnections } from '../wire/outgoing.js';
 import { reasonOf } from '../wire/reason.js';
 import { SOFTWARE } from '../wire/software.js';
 import { type NodeStatus, type Reason, STATUS_VERSION } from '../wire/status.js';
-import { type AdminServer, startAdmin } from './admin.js';
+import { type AdminServer, startAdmin } from './admin/admin.js';
 import { Carriers } from './carriers/carriers.js';
 import { changedEntries, refuseFixedChanges } from './config-change.js';
 import type { NodeConfig } from './config.js';
 import { Fleet } from './fleet/fleet.js';
 import { Guests } from './guests.js';
 import { eventBudget } from './event-budget.js';
-import type { Log } from './log.js';
+import { EventLog } from './event-log.js';
+import { History } from './history.js';
+import { type Log, logEvents } from './log.js';
 import { NodeSeed } from './node-seed.js';
 import { NodeOutlets } from './node-outlets.js';
 import { CLIENT_INPUT_NUMBER, NodeSources, RESUME_NUMBER } from './node-sources.js';
 import type { OutletFactory } from './outlet-kinds.js';
 import { judge, outletReasons, type Readiness, withComplaints } from './readiness.js';
+import { Rest } from './rest.js';
 import { seed } from './seeding.js';
 import { watchStates } from './watch.js';
 
@@ -56,6 +59,9 @@ export interface NodeOptions {
 export class Node {
   readonly #options: NodeOptions;
   readonly #accumulator: Accumulator;
+  readonly #rest: Rest;
+  readonly #events: EventLog;
+  readonly #history: History;
   readonly #native: NativeDoors;
   readonly #clones: CloneWatch;
   readonly #outgoing: OutgoingConnections;
@@ -78,6 +84,8 @@ export class Node {
   #fleet: Fleet | undefined;
   #bound: { host: string; port: number } | undefined;
   #admin: AdminServer | undefined;
+  /** The draw box's own. */
+  #drawing: Stream | undefined;
   #startNumber: bigint | undefined;
   #watch: { cancel(): void } | undefined;
   #waitingFor: Reason | undefined;
@@ -93,9 +101,21 @@ export class Node {
     this.#config = config;
     this.#options = options;
     this.#startedAtNs = environment.monotonicNs();
+    this.#events = new EventLog(environment);
+    logEvents(this.#events, options.log);
+    this.#history = new History({
+      environment,
+      status: () => this.status(),
+      clients: () => this.#fleet?.gate.taken() ?? [],
+    });
+    this.#rest = new Rest(environment, {
+      numbered: (source) => this.#sources.numbered(source),
+      labelled: (label) => this.#sources.labelled(label),
+    });
     this.#accumulator = new Accumulator({
       schedule: config.schedule,
       monotonicMs: () => monotonicMs(environment),
+      onReseed: (reseed) => this.#rest.note(reseed),
     });
     this.#clientInput = eventBudget(environment, (event) =>
       this.#accumulator.add(CLIENT_INPUT_NUMBER, event),
@@ -120,14 +140,20 @@ export class Node {
       native: this.#native,
       hear: (bytes) => this.#accumulator.add(RESUME_NUMBER, bytes),
       cut: () =>
-        (this.#listener?.cut() ?? 0) + this.#outlets.cut() + (this.#fleet?.cut() ?? 0) + this.#outgoing.cut(),
+        (this.#listener?.cut() ?? 0) +
+        (this.#admin?.cut() ?? 0) +
+        this.#outlets.cut() +
+        (this.#fleet?.cut() ?? 0) +
+        this.#outgoing.cut(),
       rotateSeed: () => this.#seed.renew(),
       fetchBeacons: () => {
         const deadline = AbortSignal.timeout(RESUME_DEADLINE_MS);
         void this.#sources.fetchBeacons(AbortSignal.any([deadline, this.#stopping.signal]));
       },
       onResume: (resume) => {
-        options.log.warn({ resume }, 'this machine was cloned, restored or asleep');
+        const { sign, os } = resume;
+        const text = `this machine was cloned, restored or asleep (${sign}); the OS RNG: ${os}`;
+        this.#events.add({ level: 'warn', part: 'node', text });
         this.#outlets.resume();
       },
     });
@@ -158,8 +184,8 @@ export class Node {
    * @throws LamplighterError `fix-configuration`; everything opened is closed again
    */
   async start(): Promise<void> {
-    const { environment, log } = this.#options;
-    const { tls, listen, carriers, admin, state, authority, sources, outlets } = this.#config;
+    const { environment } = this.#options;
+    const { tls, listen, carriers, state, authority, sources, outlets } = this.#config;
     try {
       // The CA renews itself, however long it was off.
       this.#tls = tls && (await loadTlsFiles(tls, { evenIfExpired: authority?.folder !== undefined }));
@@ -171,7 +197,7 @@ export class Node {
         this.#listener = new Listener(this.#tls, { ...this.#listening(), gate: this.#fleet.gate });
       // Who is revoked is known before anybody is let in.
       await this.#fleet?.start(this.#listener);
-      this.#admin = await startAdmin(admin, () => this.status());
+      this.#admin = await this.#startAdmin();
       const runners = sources.map((entry) => this.#sources.make(entry));
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
       for (const outlet of outlets.map((entry) => this.#outlets.make(entry)))
@@ -181,12 +207,14 @@ export class Node {
       if (listen) this.#bound = await this.#listener?.listen(listen);
       await this.#startCarriers();
       await this.#fleet?.serve(this.#beaconPort());
-      this.#watch = watchStates(environment, log, () => this.status());
+      this.#watch = watchStates(environment, this.#events, () => this.status());
+      this.#history.start();
     } catch (error) {
       await this.stop();
       throw error;
     }
-    log.info({ software: SOFTWARE, start: String(this.#startNumber), admin: this.#admin.url }, 'started');
+    const text = `${SOFTWARE} started, start ${this.#startNumber}, dashboard ${this.#admin.url}`;
+    this.#events.add({ level: 'info', part: 'node', text });
     this.#seed.tell();
     void this.#firstSeeding();
   }
@@ -228,10 +256,15 @@ export class Node {
       for (const outlet of freshOutlets) await this.#outlets.start(outlet);
       // Last: a file that is not good must leave nothing half done.
       await this.#outlets.reloadTls();
+      await this.#admin?.reloadTls(this.#tls);
       this.#reloads += 1;
       this.#reloadError = undefined;
+      this.#events.add({ level: 'info', part: 'configuration', text: 'it was reloaded' });
     } catch (error) {
-      this.#reloadError = reasonOf(error);
+      const reason = reasonOf(error);
+      this.#reloadError = reason;
+      const text = 'it was not reloaded; the old one stays';
+      this.#events.add({ level: 'warn', part: 'configuration', text, reason });
       throw error;
     }
   }
@@ -259,7 +292,7 @@ export class Node {
       name: this.#config.name,
       software: SOFTWARE,
       pid: process.pid,
-      state,
+      state: this.#stopping.signal.aborted ? 'stopping' : state,
       reasons,
       uptimeMs: Number((environment.monotonicNs() - this.#startedAtNs) / 1_000_000n),
       basis: basisToWords(basis),
@@ -269,7 +302,16 @@ export class Node {
         seeded: accumulator.seeded,
         reseeds: accumulator.reseedCount,
         directReseeds: accumulator.directReseedCount,
+        ...(this.#rest.lastReseed !== undefined && { lastReseed: this.#rest.lastReseed }),
+        pools: accumulator.pools.map(({ lengthBytes, drainCount }) => ({
+          bytes: lengthBytes,
+          drains: drainCount,
+        })),
+        ...(accumulator.tick !== undefined && { tick: accumulator.tick }),
       },
+      rest: this.#rest.status(),
+      ...(this.#listener && { listener: this.#listener.status() }),
+      residentMemoryBytes: process.memoryUsage.rss(),
       hedge: this.#seed.status(),
       ...(this.#clones.status && { resume: this.#clones.status }),
       ...(this.#config.carriers.length > 0 && { carriers: this.#carriers?.status() ?? [] }),
@@ -295,6 +337,7 @@ export class Node {
     this.#stopping.abort();
     this.#settleSeeded.reject(new LamplighterError('ERR_STOPPED', 'the node is stopping'));
     this.#watch?.cancel();
+    this.#history.stop();
     const unwatched = this.#clones.stop();
     // What it starts must be there to be stopped.
     await this.#reloading;
@@ -310,10 +353,37 @@ export class Node {
     ]);
     await this.#carriers?.stop();
     await this.#admin?.stop();
+    this.#drawing?.close();
     await unwatched;
     await this.#seed.stop();
     this.#clientInput.close();
     this.#accumulator.destroy();
+  }
+
+  #startAdmin(): Promise<AdminServer> {
+    const { environment, log } = this.#options;
+    const { admin, state } = this.#config;
+    return startAdmin(
+      {
+        ...admin,
+        state,
+        environment,
+        log,
+        own: this.#tls,
+        admit: (peer) => this.#fleet?.gate.admit(peer),
+        before: () => this.#clones.look(),
+      },
+      {
+        status: () => this.status(),
+        history: (span) => this.#history.report(span),
+        events: this.#events,
+        draw: (lengthBytes) => {
+          this.#drawing ??= openStream(this.#clones.root, environment, 'draw');
+          return this.#drawing.read(lengthBytes);
+        },
+        camera: (name) => this.#sources.camera(name),
+      },
+    );
   }
 
   async #startCarriers(): Promise<void> {
@@ -328,7 +398,7 @@ export class Node {
   }
 
   async #firstSeeding(): Promise<void> {
-    const { environment, log } = this.#options;
+    const { environment } = this.#options;
     try {
       await seed(this.#accumulator, () => this.#sources.all, {
         environment,
@@ -337,16 +407,20 @@ export class Node {
         seed: this.#seed.part,
         onWaiting: (reason) => {
           this.#waitingFor = reason;
-          log.warn({ reason }, 'not seeded yet');
+          this.#events.add({ level: 'warn', part: 'node', text: 'not seeded yet', reason });
         },
       });
       this.#seed.seeded();
       this.#clones.start();
       this.#readiness = undefined;
       this.#settleSeeded.resolve();
-      log.info({ basis: basisToWords(this.#judge().basis) }, 'seeded');
+      const basis = basisToWords(this.#judge().basis).join(', ');
+      const text = `seeded${basis === '' ? '' : `; basis: ${basis}`}`;
+      this.#events.add({ level: 'info', part: 'node', text });
     } catch (error) {
-      if (!this.#stopping.signal.aborted) log.error({ reason: reasonOf(error) }, 'seeding failed');
+      if (!this.#stopping.signal.aborted) {
+        this.#events.add({ level: 'warn', part: 'node', text: 'seeding failed', reason: reasonOf(error) });
+      }
       this.#settleSeeded.reject(error);
     }
   }
@@ -376,6 +450,11 @@ export class Node {
             .reloadTls()
             .catch((error: unknown) =>
               log.warn({ reason: reasonOf(error) }, 'an outlet keeps its old certificate'),
+            );
+          this.#admin
+            ?.reloadTls(material)
+            .catch((error: unknown) =>
+              log.warn({ reason: reasonOf(error) }, 'the admin listener keeps its old certificate'),
             );
         },
         listening: this.#listening(),

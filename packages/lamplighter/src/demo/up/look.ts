@@ -5,12 +5,12 @@ const MAX_STATUS_BYTES = 1024 * 1024;
 
 /**
  * Asks a node of ours for its status.
- * @param url - its `/v1/status`
+ * @param dashboard - where its dashboard is
  * @returns undefined when it does not answer within a second: it may not be up yet
  */
-export function look(url: string): Promise<NodeStatus | undefined> {
+export function look(dashboard: string): Promise<NodeStatus | undefined> {
   return new Promise((resolve) => {
-    const request = get(url, { timeout: 1_000 }, (response) => {
+    const request = get(`${dashboard}v1/status`, { timeout: 1_000 }, (response) => {
       const chunks: Buffer[] = [];
       let lengthBytes = 0;
       response.on('data', (chunk: Buffer) => {

@@ -30,9 +30,14 @@ export function statusBlock({ office, relay, boot }: Chain, { urls, kernelSeeded
     ),
     row('kernel', boot?.seeded ? 'seeded' : 'waiting', kernelSeededAt && `last at ${time(kernelSeededAt)}`),
     `  basis   ${relay === undefined || relay.basis.length === 0 ? 'nothing claimed yet' : relay.basis.join(', ')}`,
-    ...Object.entries(urls).map(([name, url]) => `  ${name.padEnd(8)}${url}`),
+    ...Object.entries(urls).map(
+      ([name, url]) => `  ${name.padEnd(8)}${url}${DASHBOARDS.has(name) ? '  (dashboard)' : ''}`,
+    ),
   ].map((line) => line.slice(0, 100));
 }
+
+/** Which addresses are for a browser. */
+const DASHBOARDS: ReadonlySet<string> = new Set(['office', 'relay']);
 
 function row(hop: string, state: string | undefined, line: string | undefined): string {
   return `  ${hop.padEnd(8)}${(state ?? 'starting').padEnd(10)} ${line ?? '…'}`;

@@ -188,8 +188,8 @@ function parseBoot(output: string): BootReport | undefined {
 function urlsOf(ports: Ports, camera: string | undefined): Record<string, string> {
   return {
     ...(camera === undefined && { wall: `http://127.0.0.1:${ports.wall}` }),
-    office: `http://127.0.0.1:${ports.officeAdmin}/v1/status`,
-    relay: `http://127.0.0.1:${ports.relayAdmin}/v1/status`,
+    office: `http://127.0.0.1:${ports.officeAdmin}/`,
+    relay: `http://127.0.0.1:${ports.relayAdmin}/`,
     beacons: `https://127.0.0.1:${ports.relay}`,
   };
 }

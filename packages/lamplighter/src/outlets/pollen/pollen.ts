@@ -12,11 +12,11 @@ import {
   pollenAnswer,
 } from '../../wire/pollen.js';
 import type { OutletReport } from '../../wire/status.js';
+import { loadServerFiles } from '../../wire/server-files.js';
 import type { Outlet, OutletContext } from '../outlet.js';
 import { basisForAnswer, isServing } from '../serving.js';
 import { AddressBudgets } from './address-budget.js';
 import { challengeOf } from './challenge.js';
-import { loadServerFiles } from './server-files.js';
 
 /** pollinate's form is 138 bytes. */
 const MAX_BODY_BYTES = 8_192;

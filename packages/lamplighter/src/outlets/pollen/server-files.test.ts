@@ -8,7 +8,7 @@ import { systemEnvironment } from '../../local/environment.js';
 import { testNode } from '../context.fixture.js';
 import { ask, form } from './client.fixture.js';
 import { pollenOutlet } from './pollen.js';
-import { loadServerFiles } from './server-files.js';
+import { loadServerFiles } from '../../wire/server-files.js';
 
 const environment = systemEnvironment();
 

@@ -1,8 +1,8 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { LamplighterError } from '@lamplighter/core';
-import { pemOf, readAuthorities, readCertificates, readKeyFile } from '../../identity/pem-file.js';
-import type { Environment } from '../../local/environment.js';
-import type { ListenerMaterial } from '../../wire/listener.js';
+import { pemOf, readAuthorities, readCertificates, readKeyFile } from '../identity/pem-file.js';
+import type { Environment } from '../local/environment.js';
+import type { ListenerMaterial } from './listener.js';
 
 /** Where the certificate of a server is that need not be a lamplighter node's. */
 export interface ServerFiles {
