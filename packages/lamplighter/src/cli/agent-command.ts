@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { type AgentFlags, DEFAULT_AGENT_CONFIG, renewNow, runAgent } from './agent-run.js';
+import { addSealImageCommand } from './seal-image-command.js';
 import { answer } from './terminal.js';
 
-/** `lamplighter agent`, `lamplighter agent resume` and `lamplighter agent renew` */
+/** `lamplighter agent`, and under it `resume`, `renew` and `seal-image` */
 export function addAgentCommand(program: Command): void {
   const agent = program
     .command('agent')
@@ -51,4 +52,6 @@ export function addAgentCommand(program: Command): void {
       const { config, requireHedge } = agent.opts<AgentFlags>();
       await renewNow(config, requireHedge === true);
     });
+
+  addSealImageCommand(agent);
 }

@@ -5,6 +5,7 @@ import { systemEnvironment } from '../local/environment.js';
 import { systemNative } from '../local/native-doors.js';
 import { systemProcess } from '../local/process-environment.js';
 import { SeedKeeper } from '../local/seed/seed-keeper.js';
+import { during } from './progress.js';
 import { answer, explain, say, stopped, untilStopped } from './terminal.js';
 
 /** What `lamplighter agent` can be told. */
@@ -44,7 +45,8 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     const outgoing = new OutgoingConnections(environment, () => undefined);
     const signal = untilStopped();
     const requireHedge = flags.requireHedge === true;
-    const report = await boot(config, { ...doors, keeper, outgoing }, { signal, use, requireHedge });
+    const booting = boot(config, { ...doors, keeper, outgoing }, { signal, use, requireHedge });
+    const report = await during('asking the relays', booting);
     const unwritten = await writeReport(environment, config.report, { resident: false, last: report });
     if (unwritten !== undefined) explain(unwritten);
     const exitCode = exitCodeOf(report, flags.strict === true);
@@ -54,7 +56,8 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     if (!report.seeded || report.clock !== undefined) return;
     const { renewIfDue } = await import('../agent/renewal.js');
     try {
-      const renewal = await renewIfDue(config, { environment, keeper, outgoing }, { signal, requireHedge });
+      const renewing = renewIfDue(config, { environment, keeper, outgoing }, { signal, requireHedge });
+      const renewal = await during('renewing the certificate', renewing);
       if (!renewal.renewed && renewal.reason === undefined) return;
       describeRenewal(renewal);
       const unnoted = await writeReport(environment, config.report, {
@@ -153,7 +156,8 @@ export async function renewNow(file: string, requireHedge: boolean): Promise<voi
   wipe(await keeper.open());
   const outgoing = new OutgoingConnections(environment, () => undefined);
   const options = { signal: untilStopped(), force: true, deadlineMs: RENEW_DEADLINE_MS, requireHedge };
-  const report = await renewIfDue(config, { environment, keeper, outgoing }, options);
+  const renewing = renewIfDue(config, { environment, keeper, outgoing }, options);
+  const report = await during('renewing the certificate', renewing);
   const { role, name, by, notAfter, renewsAt, reason } = report;
   const due = renewsAt === undefined ? '' : `, due again on ${renewsAt}`;
   if (reason !== undefined) {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { hex, httpsUrl, integer } from './option-parsers.js';
+import { during } from './progress.js';
 import { untilStopped } from './terminal.js';
 
 interface BeaconOptions {
@@ -37,7 +38,7 @@ export function addBeaconCommand(program: Command): void {
       ]);
       const environment = systemEnvironment();
       const tls = await loadTlsFiles({ ca, cert, key });
-      const { bytes } = await fetchBeacon(
+      const asking = fetchBeacon(
         {
           url: from,
           tls,
@@ -47,6 +48,7 @@ export function addBeaconCommand(program: Command): void {
         },
         { nonce: nonce ?? environment.runtimeRandom(32), deadlineMs: deadline, signal: untilStopped() },
       );
+      const { bytes } = await during(`asking ${from.host}`, asking);
       process.stdout.write(format === 'raw' ? bytes : `${Buffer.from(bytes).toString(format)}\n`);
     });
 }

@@ -35,7 +35,7 @@ function addInitCommand(ca: Command): void {
     .description('make a new CA: its certificate and its key, which never leaves this folder')
     .argument('<dir>', 'a new or empty folder')
     .option('--name <name>', 'what it calls itself', 'Lamplighter CA')
-    .option('--life <time>', 'how long its root is valid', parseLife, parseLife('3650d'))
+    .addOption(lifeOption('how long its root is valid', '3650d'))
     .action(async (directory: string, { name, life }: { name: string; life: number }) => {
       const { createAuthority } = await import('../identity/authority.js');
       await createAuthority({ directory, name, lifeMs: life });
@@ -51,7 +51,7 @@ function addIssueCommand(ca: Command): void {
     .requiredOption('--name <name>', 'its name: a-z, 0-9, dot, hyphen')
     .option('--dns <name>', 'host name others reach it by (office, relay); repeatable', repeated)
     .option('--ip <address>', 'address others reach it by (office, relay); repeatable', repeated)
-    .option('--life <time>', 'how long it is valid: 60s, 15m, 1h, 30d', parseLife, parseLife('30d'))
+    .addOption(lifeOption('how long it is valid: 60s, 15m, 1h, 30d', '30d'))
     .option('--csr <file>', 'for the key of this PEM request, made elsewhere: no key is made here')
     .option('--replace', 'renew: replace the files of that name in --out')
     .requiredOption('--out <dir>', 'where NAME.pem, NAME.key and ca.pem go')
@@ -88,3 +88,7 @@ function addRequestCommand(ca: Command): void {
       answer(await writeKeyAndCsr(out, name));
     });
 }
+
+/** Its default is shown as it is typed, not as the number that is made of it. */
+const lifeOption = (description: string, fallback: string): Option =>
+  new Option('--life <time>', description).argParser(parseLife).default(parseLife(fallback), fallback);

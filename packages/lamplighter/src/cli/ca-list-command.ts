@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { IssuedEntry } from '../identity/issued-entry.js';
+import { during } from './progress.js';
 import { answer, say } from './terminal.js';
 
 /** `lamplighter ca list DIR` */
@@ -15,7 +16,9 @@ export function addListCommand(ca: Command): void {
       let damaged = 0;
       const onDamaged = (): void => void (damaged += 1);
       const entries =
-        all === true ? readRegister(folder, onDamaged) : (await newestByHolder(folder, onDamaged)).values();
+        all === true
+          ? readRegister(folder, onDamaged)
+          : (await during('reading the register', newestByHolder(folder, onDamaged))).values();
       for await (const entry of entries) answer(json === true ? jsonLine(entry) : textLine(entry));
       if (!(await isRegisterThere(folder)))
         say(`there is no register in ${folder}: nothing is known to have been issued`);

@@ -2,6 +2,7 @@ import { LamplighterError } from '@lamplighter/core';
 import type { Command } from 'commander';
 import { type Quota, QUOTA_BOUNDS, QUOTA_FIELDS } from '../identity/policy.js';
 import { integer } from './option-parsers.js';
+import { during } from './progress.js';
 import { answer, explain, say } from './terminal.js';
 
 interface RevokeOptions {
@@ -122,7 +123,7 @@ async function setOrRemoveQuota({ ca, name, remove, ...given }: QuotaOptions): P
 async function list({ ca, json, prune }: { ca: string; json?: true; prune?: true }): Promise<void> {
   const { listPolicy, prunePolicy } = await import('../identity/policy-list.js');
   if (prune) say(`lamplighter: ${await prunePolicy(ca)} expired certificates removed`);
-  const { entries, strange } = await listPolicy(ca);
+  const { entries, strange } = await during('reading the policy', listPolicy(ca));
   const faults = [...strange, ...entries.flatMap(({ fault }) => fault ?? [])];
   if (json) {
     const of = (kind: string): object[] =>

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { usage } from '../identity/certificate-request.js';
 import type { RotationStep } from '../identity/rotation-state.js';
 import type { RotationStatus } from '../identity/rotation-status.js';
+import { during } from './progress.js';
 import { answer, say } from './terminal.js';
 
 interface RotateOptions {
@@ -33,10 +34,10 @@ export function addRotateCommand(ca: Command): void {
       const { rotate } = await import('../identity/rotation.js');
       const { nextStep } = await import('../identity/rotation-state.js');
       const [step] = steps;
-      const status =
-        step === undefined
-          ? await rotationStatus(folder)
-          : await rotate(folder, step, { force: options.force === true });
+      const status = await during(
+        'reading the register',
+        step === undefined ? rotationStatus(folder) : rotate(folder, step, { force: options.force === true }),
+      );
       if (options.json === true) answer(JSON.stringify(status));
       else for (const line of describe(status)) answer(line);
       if (step === 'switch') sayTokens(status);

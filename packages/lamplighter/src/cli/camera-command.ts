@@ -2,6 +2,7 @@ import { LamplighterError } from '@lamplighter/core';
 import type { Command } from 'commander';
 import type { ProbeReport } from '../sources/camera/probe.js';
 import { integer } from './option-parsers.js';
+import { clearProgress, showProgress } from './progress.js';
 import { answer, explain, say, untilStopped } from './terminal.js';
 
 interface ProbeCommandOptions {
@@ -59,17 +60,16 @@ async function probe(where: string, options: ProbeCommandOptions): Promise<void>
   ]);
   const environment = systemEnvironment();
   const known = calibration === undefined ? {} : { calibration: readCalibration(calibration) };
-  const line = new ProgressLine();
   const { report, draw } = await probeCamera(
     {
       url: where,
       ...known,
       ...(seconds === undefined ? {} : { seconds }),
-      onProgress: (now) => line.show(`${now.seconds.toFixed(0)} s seen, ${now.verdict}`),
+      onProgress: (now) => showProgress(`${now.seconds.toFixed(0)} s seen, ${now.verdict}`),
     },
     environment,
     untilStopped(),
-  ).finally(() => line.clear());
+  ).finally(clearProgress);
   if (report.verdict !== 'healthy') process.exitCode = 1;
   if (json) answer(JSON.stringify(report));
   else describe(report);
@@ -91,16 +91,16 @@ async function calibrate(where: string, { minutes, out }: CalibrateCommandOption
     refuseNoUrl(where),
   ]);
   const environment = systemEnvironment();
-  const line = new ProgressLine();
   const { text, reasons } = await calibrateCamera(
     {
       url: where,
       seconds: minutes * 60,
-      onProgress: (now) => line.show(`${now.seconds.toFixed(0)} of ${minutes * 60} s seen, ${now.verdict}`),
+      onProgress: (now) =>
+        showProgress(`${now.seconds.toFixed(0)} of ${minutes * 60} s seen, ${now.verdict}`),
     },
     environment,
     untilStopped(),
-  ).finally(() => line.clear());
+  ).finally(clearProgress);
   for (const reason of reasons) say(reason);
   if (out === undefined) return answer(text.trimEnd());
   await writeOutput(out, Buffer.from(text), environment);
@@ -137,15 +137,4 @@ function describe({ verdict, faults, numbers, input }: ProbeReport): void {
     answer(`${name.padEnd(28)} ${Math.round(value * 1000) / 1000}`);
   }
   answer(`verdict   ${verdict}${faults.length === 0 ? '' : `: ${faults.join(', ')}`}`);
-}
-
-/** One line on standard error that is written over; nothing at all where that is no terminal. */
-class ProgressLine {
-  show(text: string): void {
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
-  }
-
-  clear(): void {
-    if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  }
 }

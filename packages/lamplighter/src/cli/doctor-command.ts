@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { Examination } from '../doctor/examination.js';
 import type { Level } from '../doctor/fact.js';
+import { type Paint, painter, type Tone } from './display.js';
+import { during } from './progress.js';
 import { answer, untilStopped } from './terminal.js';
 
 interface DoctorFlags {
@@ -36,7 +38,7 @@ export function addDoctorCommand(program: Command): void {
         import('../doctor/examination.js'),
         import('../local/environment.js'),
       ]);
-      const examination = await examineMachine(systemEnvironment(), {
+      const looking = examineMachine(systemEnvironment(), {
         files: {
           ...(config !== undefined && { node: config }),
           ...(agentConfig !== undefined && { agent: agentConfig }),
@@ -44,7 +46,10 @@ export function addDoctorCommand(program: Command): void {
         ...(state !== undefined && { state }),
         signal: untilStopped(),
       });
-      answer(json ? JSON.stringify(asObject(examination), null, 2) : asText(examination, hasColours()));
+      const examination = await during('looking at this machine', looking);
+      answer(
+        json ? JSON.stringify(asObject(examination), null, 2) : asText(examination, painter(process.stdout)),
+      );
       process.exitCode = examination.verdict === 'broken' ? 1 : 0;
       setTimeout(() => process.exit(), LINGER_MS).unref();
     });
@@ -54,21 +59,15 @@ function asObject({ verdict, facts, actions }: Examination): object {
   return { verdict, facts: Object.fromEntries(facts.map(({ id, ...fact }) => [id, fact])), actions };
 }
 
-function asText({ verdict, facts, actions }: Examination, colours: boolean): string {
-  const paint = (level: Level, text: string): string =>
-    colours ? `\x1b[${COLOURS[level]}m${text}\x1b[0m` : text;
+function asText({ verdict, facts, actions }: Examination, paint: Paint): string {
   const width = Math.max(...facts.map(({ id }) => id.length));
   return [
-    ...facts.map(({ id, level, text }) => `${paint(level, level.padEnd(6))}  ${id.padEnd(width)}  ${text}`),
-    `verdict: ${paint(verdict === 'good' ? 'ok' : verdict, verdict)}`,
+    ...facts.map(
+      ({ id, level, text }) => `${paint(TONES[level], level.padEnd(6))}  ${id.padEnd(width)}  ${text}`,
+    ),
+    `verdict: ${paint(verdict === 'broken' ? 'bad' : verdict, verdict)}`,
     ...(actions.length === 0 ? ['next: nothing'] : actions.map((action) => `next: ${action}`)),
   ].join('\n');
 }
 
-/** Green, yellow, red; what is only said stays dim. */
-const COLOURS: Readonly<Record<Level, number>> = { ok: 32, weak: 33, broken: 31, info: 2 };
-
-/** Only for eyes: not in a pipe, and not where somebody wants none (no-color.org). */
-function hasColours(): boolean {
-  return process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb';
-}
+const TONES: Readonly<Record<Level, Tone>> = { ok: 'good', weak: 'weak', broken: 'bad', info: 'dim' };

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { EnrollReport } from '../agent/enroll.js';
 import { ROLES, type Role } from '../identity/roles.js';
 import { httpsUrl, integer } from './option-parsers.js';
+import { during } from './progress.js';
 import { answer, say, untilStopped } from './terminal.js';
 
 interface EnrollFlags {
@@ -66,7 +67,7 @@ async function run(flags: EnrollFlags): Promise<void> {
   process.on('SIGUSR1', () => undefined);
   const environment = systemEnvironment();
   const { relay, dir, state, role, peer, requireHedge, boot, deadline } = flags;
-  const report = await enroll(
+  const enrolling = enroll(
     {
       relay,
       token: await readToken(flags.tokenFile),
@@ -82,6 +83,7 @@ async function run(flags: EnrollFlags): Promise<void> {
     },
     { environment, native: systemNative, process: systemProcess() },
   );
+  const report = await during(`enrolling at ${relay.host}`, enrolling);
   if (flags.json) answer(JSON.stringify(report));
   else describe(report);
 }

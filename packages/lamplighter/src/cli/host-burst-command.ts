@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { during } from './progress.js';
 import { answer } from './terminal.js';
 
 /** Where the node of a VM host listens unless told. */
@@ -20,7 +21,8 @@ export function addHostBurstCommand(host: Command): void {
         import('../wire/guest-resumed.js'),
         import('@lamplighter/core'),
       ]);
-      const lines = await tellResumed(systemEnvironment().connect({ path: socket }), guest);
+      const telling = tellResumed(systemEnvironment().connect({ path: socket }), guest);
+      const lines = await during('waiting for the node of this host', telling);
       if (lines === 0) {
         throw new LamplighterError('ERR_SOURCE_ABSENT', `this host has no line to a guest ${guest}`, {
           hint: 'its trickle needs a virtio-serial port: `lamplighter host snippets` prints one',

@@ -6,6 +6,7 @@ import { HYPERVISORS, type Hypervisor } from '../node/host/hypervisors.js';
 import type { Advice } from '../node/host/snippet.js';
 import { addHostBurstCommand } from './host-burst-command.js';
 import { httpsUrl } from './option-parsers.js';
+import { during } from './progress.js';
 import { answer, say } from './terminal.js';
 
 interface HostOptions {
@@ -154,7 +155,7 @@ async function thisQemu(): Promise<QemuVersion | undefined> {
     import('../node/host/host-machine.js'),
     import('../local/environment.js'),
   ]);
-  return readQemuVersion(systemEnvironment());
+  return during('asking QEMU for its version', readQemuVersion(systemEnvironment()));
 }
 
 async function thisMachine(): Promise<HostMachine> {
@@ -162,7 +163,7 @@ async function thisMachine(): Promise<HostMachine> {
     import('../node/host/host-machine.js'),
     import('../local/environment.js'),
   ]);
-  return readHostMachine(systemEnvironment());
+  return during('looking at this machine', readHostMachine(systemEnvironment()));
 }
 
 const relayUrl = (text: string, before: readonly URL[] = []): URL[] => [...before, httpsUrl(text)];

@@ -23,6 +23,16 @@ export function httpsUrl(text: string): URL {
   return url;
 }
 
+/** An http or https URL of a node: host and port, and nothing behind them. */
+export function nodeUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain = url?.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (!isPlain || !/^https?:$/.test(url.protocol)) {
+    throw new InvalidArgumentError('expected http://host:port or https://host:port');
+  }
+  return url;
+}
+
 /** 0 to 64 bytes in hexadecimal, as a beacon nonce. More are left for the relay to refuse. */
 export function hex(text: string): Uint8Array {
   if (!/^([0-9a-f]{2})*$/i.test(text))

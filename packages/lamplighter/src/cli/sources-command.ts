@@ -4,6 +4,7 @@ import type { Environment } from '../local/environment.js';
 import type { Source } from '../sources/source.js';
 import type { SourceTrial } from '../doctor/source-trial.js';
 import { integer, repeated } from './option-parsers.js';
+import { clearProgress, during, showProgress } from './progress.js';
 import { answer, say, untilStopped } from './terminal.js';
 
 interface TryOptions {
@@ -37,7 +38,8 @@ export function addSourcesCommand(program: Command): void {
       // One after the other: some of them measure time.
       for (const { kind } of kinds.filter(({ needs }) => needs.length === 0)) {
         const source = sourceOf(kind, {}, environment);
-        here.push(await trySource(source, { environment, seconds: 0, answerMs: LIST_ANSWER_MS, signal }));
+        const trial = trySource(source, { environment, seconds: 0, answerMs: LIST_ANSWER_MS, signal });
+        here.push(await during(`asking ${kind}`, trial));
       }
       const others = kinds.filter(({ needs }) => needs.length > 0);
       if (json) {
@@ -74,12 +76,8 @@ export function addSourcesCommand(program: Command): void {
         environment,
         seconds,
         signal: untilStopped(),
-        onSecond: ({ events, bytes, state }) => {
-          if (process.stderr.isTTY)
-            process.stderr.write(`\r\x1b[K${state}: ${events} events, ${bytes} bytes`);
-        },
-      });
-      if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+        onSecond: ({ events, bytes, state }) => showProgress(`${state}: ${events} events, ${bytes} bytes`),
+      }).finally(clearProgress);
       if (json) answer(JSON.stringify(trial, null, 2));
       else show(trial);
       process.exitCode = trial.state === 'ok' || trial.state === 'ended' ? 0 : 1;

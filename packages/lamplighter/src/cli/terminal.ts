@@ -1,11 +1,13 @@
 /*
  * The rule of this terminal:
  *   standard output holds answers and nothing else, so that it can be piped;
- *   standard error holds everything said to a person: progress, warnings, errors, logs.
+ *   standard error holds everything said to a person: progress, warnings, errors, logs. What takes over a second says so, on a
+ *   terminal only (progress.ts).
  *   Messages are lower-case and have no full stop. An error is its message and code, then `hint:` with the next action.
  *   No stack trace is ever shown unless LAMPLIGHTER_DEBUG is set.
  */
 import { LamplighterError } from '@lamplighter/core';
+import { clearProgress } from './progress.js';
 
 /** sysexits.h: the command was used wrongly. */
 export const EXIT_USAGE = 64;
@@ -14,11 +16,13 @@ export const EXIT_CONFIG = 78;
 
 /** Writes one answer line to standard output. */
 export function answer(line: string): void {
+  clearProgress();
   process.stdout.write(`${line}\n`);
 }
 
 /** Says one line to the person. */
 export function say(line: string): void {
+  clearProgress();
   process.stderr.write(`${line}\n`);
 }
 

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { ROLES, type Role } from '../identity/roles.js';
 import type { TokenSummary } from '../identity/token-list.js';
 import { integer, repeated } from './option-parsers.js';
+import { during } from './progress.js';
 import { answer, explain, say } from './terminal.js';
 
 interface CreateOptions {
@@ -43,7 +44,7 @@ export function addTokenCommand(program: Command): void {
     .option('--json', 'print an array')
     .action(async ({ ca, json }: { ca: string; json?: true }) => {
       const { listTokens } = await import('../identity/token-list.js');
-      const { tokens, damaged } = await listTokens(ca, Date.now());
+      const { tokens, damaged } = await during('reading the tokens', listTokens(ca, Date.now()));
       if (json) answer(JSON.stringify(tokens.map(jsonOf)));
       else for (const one of tokens) answer(lineOf(one));
       for (const error of damaged) process.exitCode = explain(error);
