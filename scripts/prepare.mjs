@@ -7,6 +7,17 @@ import { buildAddon } from '../packages/native/scripts/build.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
+const bin = (name) => join(root, 'node_modules/.bin', name);
+const script = (path) => [process.execPath, [join(root, path)]];
+
+/** What a build is, after the addon: name, command, arguments. */
+export const BUILD = [
+  ['types', bin('tsc'), ['-b']],
+  ['agent', ...script('packages/lamplighter/scripts/bundle.mjs')],
+  ['dashboard', ...script('packages/dashboard/build.mjs')],
+  ['manual', ...script('packages/lamplighter/scripts/manual.mjs')],
+];
+
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   console.error(`lamplighter needs Node 20.19 or later; this is ${process.versions.node}`);
@@ -42,11 +53,13 @@ export function prepare() {
   if (installed === 0 || installed < modifiedAt(join(root, 'package-lock.json'))) {
     quietly('installing', 'npm', ['ci', '--no-audit', '--no-fund']);
   }
-  if (!buildAddon()) console.error('the native addon could not be built; going on without it');
-  const packages = ['core', 'native', 'lamplighter'].map((name) => join(root, 'packages', name));
+  const packages = ['core', 'native', 'dashboard', 'lamplighter'].map((name) => join(root, 'packages', name));
   const isOld = (folder) => modifiedAt(join(folder, 'dist/.tsbuildinfo')) < newestSource(join(folder, 'src'));
-  if (packages.some(isOld)) {
-    quietly('building', join(root, 'node_modules/.bin/tsc'), ['-b']);
-    quietly('bundling', process.execPath, [join(root, 'packages/lamplighter/scripts/bundle.mjs')]);
-  }
+  build(packages.some(isOld) ? BUILD : []);
+}
+
+/** Builds the addon if it is old, and then whatever is told. */
+export function build(steps = BUILD) {
+  if (!buildAddon()) console.error('the native addon could not be built; going on without it');
+  for (const [name, command, args] of steps) quietly(`building: ${name}`, command, args);
 }

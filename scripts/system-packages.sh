@@ -11,7 +11,10 @@ needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:ut
   systemctl:systemd systemd-analyze:systemd systemd-notify:systemd setpriv:util-linux python3:python3 curl:curl
   shellcheck:shellcheck pollen:pollen pollinate:pollinate xenstore-read:xenstore-utils
   xenstored:xen-utils-N virt-xml-validate:libvirt-clients libvirtd:libvirt-daemon
-  libvirtd:libvirt-daemon-driver-qemu xmllint:libxml2-utils'
+  libvirtd:libvirt-daemon-driver-qemu xmllint:libxml2-utils
+  chromium:chromium promtool:prometheus mandoc:mandoc man:man-db groff:groff-base zsh:zsh fish:fish
+  x86_64-linux-gnu-gcc:gcc aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu x86_64-linux-musl-gcc:musl-tools
+  qemu-aarch64:qemu-user readelf:binutils git:git'
 guest="$(dirname "$0")/guest-kernel.sh"
 cloud="$(dirname "$0")/cloud-kernel.sh"
 
@@ -19,6 +22,8 @@ missing=''
 for pair in $needed; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
+# It brings no command: the C++ library of the Node that runs under qemu.
+[ -e /usr/aarch64-linux-gnu/lib/libstdc++.so.6 ] || missing="$missing libstdc++6-arm64-cross"
 if [ "${1:-}" = --missing ]; then
   sh "$guest" --cached >/dev/null || missing="$missing guest-kernel"
   sh "$cloud" --cached >/dev/null || missing="$missing cloud-kernel"

