@@ -119,6 +119,7 @@ function unknownWord(commands: readonly CommandFacts[], words: readonly string[]
 
 /** Bounds of our own sums, of what is shown, and of what another bound follows from: nobody outside can run into them. */
 const INTERNAL = [
+  'agent/agent.ts MAX_BUSY_BACK_OFF_MS',
   'core/drbg/hmac-drbg.ts MAX_RESEED_INTERVAL',
   'core/fortuna/event-rate.ts MAX_BETWEEN_LOOKS',
   'core/fortuna/keyed-order.ts MAX_BLOCK_EVENTS',

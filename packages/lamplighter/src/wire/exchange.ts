@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { LamplighterError } from '@lamplighter/core';
 import type { PeerIdentity } from '../identity/roles.js';
+import { completedHeaders } from './answer-headers.js';
 import type { Spending } from './gate.js';
 import { problemOf } from './problem.js';
 import { type Exchange, type ResponseStream, pathOf } from './route.js';
@@ -227,7 +228,7 @@ export class HttpExchange implements Exchange {
     if (this.#cut !== undefined) return false;
     if (this.#response.headersSent) throw new TypeError('there is an answer already');
     if (this.#party.retired || !this.#bodyIsHere()) this.#response.shouldKeepAlive = false;
-    this.#response.writeHead(status, completed(headers, lengthBytes));
+    this.#response.writeHead(status, completedHeaders(headers, lengthBytes));
     return true;
   }
 
@@ -290,21 +291,6 @@ export class HttpExchange implements Exchange {
 }
 
 const ignore = (): void => {};
-
-/** What headers that cannot change were completed to the last time. */
-const COMPLETED = new WeakMap<object, { readonly lengthBytes: number | undefined; readonly all: Headers }>();
-
-type Headers = Record<string, string>;
-
-/** With the headers that no route can change. Whoever answers much hands over the same frozen object again and again. */
-function completed(headers: Readonly<Headers>, lengthBytes: number | undefined): Headers {
-  const known = COMPLETED.get(headers);
-  if (known !== undefined && known.lengthBytes === lengthBytes) return known.all;
-  const own = lengthBytes === undefined ? {} : { 'content-length': String(lengthBytes) };
-  const all = { ...headers, ...own, 'cache-control': 'no-store' };
-  if (Object.isFrozen(headers)) COMPLETED.set(headers, { lengthBytes, all });
-  return all;
-}
 
 function tooLarge(maxBytes: number): LamplighterError {
   return new LamplighterError('ERR_BODY_TOO_LARGE', `the body is longer than ${maxBytes} bytes`);
