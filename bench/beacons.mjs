@@ -1,4 +1,4 @@
-// Beacons a second, over TLS 1.3 keep-alive and one a connection, beside a bare node:https server and pollen. Each server
+// Beacons a second, over TLS 1.3 keep-alive and one a connection, beside bare node:https servers and pollen. Each server
 // has one core to itself, the clients the other; rivals take turns, so that a busy machine is busy for all.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,6 +27,8 @@ const WARM_UP = [
 const WARM_UP_SLICE_MS = 250;
 const WARM_UP_MS = 10_000;
 const CONNECTIONS = 16;
+/** What `rival-https.mjs` can be. The one we are compared to first. */
+const BARE = { reads: 'bare node:https', blind: 'bare, request unread' };
 const RIVAL = fileURLToPath(new URL('rival-https.mjs', import.meta.url));
 /** What is promised: of the bare server's both rates, and of pollen's over keep-alive TLS. */
 const GOALS = { bare: 0.85, pollen: 1 };
@@ -36,7 +38,8 @@ const GOALS = { bare: 0.85, pollen: 1 };
  * @property {string} name
  * @property {number} pid
  * @property {import('./load.mjs').Target} target
- * @property {number} [bare] the place of the bare server on the same Node: what a relay is compared to
+ * @property {number} [bare] the place of the bare server on the same Node that reads what it is sent: what a relay is compared to;
+ *   the blind one stands behind it
  */
 
 export async function run() {
@@ -58,7 +61,7 @@ export async function run() {
   }
 }
 
-/** A relay and the bare server beside it, on the same Node. @returns {Promise<Contestant[]>} */
+/** A relay and the bare servers beside it, on the same Node. @returns {Promise<Contestant[]>} */
 async function startNodes(node, place, closing) {
   const folder = await makeFolder();
   closing.push(() => folder.remove());
@@ -66,11 +69,15 @@ async function startNodes(node, place, closing) {
   const target = { tls: contextOf(folder), request: beaconRequest(randomBytes(32)) };
   const relay = await startRelay(folder, node);
   closing.push(relay.stop);
-  const port = await freePort();
   const files = ['ca.pem', 'relay.pem', 'relay.key'].map(folder.file);
-  const command = [node, RIVAL, String(port), ...files];
-  const bare = await startServer(command, { port, log: folder.file('rival.log') });
-  closing.push(bare.stop);
+  const bare = [];
+  for (const [kind, name] of Object.entries(BARE)) {
+    const port = await freePort();
+    const command = [node, RIVAL, String(port), ...files, kind];
+    const { pid, stop } = await startServer(command, { port, log: folder.file(`${kind}.log`) });
+    closing.push(stop);
+    bare.push({ name: `${name}, node ${version}`, pid, target: { ...target, port } });
+  }
   return [
     {
       name: `lamplighter, node ${version}`,
@@ -78,7 +85,7 @@ async function startNodes(node, place, closing) {
       target: { ...target, port: folder.port },
       bare: place + 1,
     },
-    { name: `bare node:https, node ${version}`, pid: bare.pid, target: { ...target, port } },
+    ...bare,
   ];
 }
 
@@ -141,7 +148,7 @@ async function compare(what, load, contestants, pollen) {
   const cell = (number) => (Number.isFinite(number) ? number.toFixed(2) : '-');
 
   table([
-    [what, 'a second', 'core busy', 'µs each', 'rate to bare', 'time to bare', 'rate to pollen', 'time'],
+    [what, 'a second', 'busy', 'µs each', 'rate to bare', 'time', 'to blind', 'time', 'to pollen', 'time'],
     ...contestants.map(({ name, bare }, index) => [
       name,
       short(middle(index, rate)),
@@ -149,6 +156,8 @@ async function compare(what, load, contestants, pollen) {
       short(1e6 * middle(index, busyEach)),
       cell(ratio(index, bare, byRate)),
       cell(ratio(index, bare, byTime)),
+      cell(ratio(index, blindOf(bare), byRate)),
+      cell(ratio(index, blindOf(bare), byTime)),
       cell(index < pollen ? ratio(index, pollen, byRate) : Number.NaN),
       cell(index < pollen ? ratio(index, pollen, byTime) : Number.NaN),
     ]),
@@ -159,6 +168,8 @@ async function compare(what, load, contestants, pollen) {
     if (load === keepAlive) judge(name, 'pollen over TLS', ratio(index, pollen, byRate), GOALS.pollen);
   }
 }
+
+const blindOf = (bare) => (bare === undefined ? undefined : bare + 1);
 
 function judge(name, rival, ratio, goal) {
   if (Number.isNaN(ratio)) return;

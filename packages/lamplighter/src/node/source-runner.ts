@@ -95,7 +95,8 @@ export class SourceRunner implements SourceSink {
   #note(bytes: Uint8Array): void {
     this.#bytes += bytes.length;
     this.#lastHeardNs = this.#environment.realtimeNs();
-    this.#everSimulated ||= this.source.status().basis.simulated;
+    // Only what comes from outside can be simulated, and events from here are many.
+    this.#everSimulated ||= this.source.position === 'outside' && this.source.status().basis.simulated;
   }
 
   #add(event: Uint8Array): void {

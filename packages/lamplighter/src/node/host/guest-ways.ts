@@ -2,14 +2,16 @@ import { LamplighterError } from '@lamplighter/core';
 import { z } from 'zod';
 import type { Endpoint } from '../../local/environment.js';
 import { parseEgdAddress } from '../../wire/egd-address.js';
+import { CARRIER_PORT } from '../../wire/carrier.js';
 import { TRICKLE_PORT } from '../../wire/trickle.js';
 import { XENSTORE_LIMITS } from '../../outlets/xenstore/xenstore.js';
+import type { CarrierEntry } from '../carriers/config.js';
 import type { NodeConfig } from '../config.js';
 import type { QemuVersion } from './host-machine.js';
 
 /** What snippets are made for. */
 export interface SnippetSubject {
-  readonly config: Pick<NodeConfig, 'outlets'>;
+  readonly config: Pick<NodeConfig, 'outlets'> & Partial<Pick<NodeConfig, 'name' | 'carriers' | 'guests'>>;
   /** The name of one guest: sockets in a folder are called after it. */
   readonly guest: string;
   /** The host's; a version of today's distributions when it is not known. */
@@ -30,6 +32,12 @@ export interface GuestWays {
   readonly mailboxes: readonly string[];
   /** Whether this node hands entropy to the host's own kernel. */
   readonly kernel: boolean;
+  /** What this node is called, as its certificate usually is. */
+  readonly node: string;
+  /** Whether there is a beacon outlet for who comes by a carrier. */
+  readonly beacons: boolean;
+  /** Whether hooks can tell this node that a guest was restored. */
+  readonly hearsOfRestores: boolean;
   /** How the host's QEMU is told to connect again. */
   readonly reconnect: Reconnect;
 }
@@ -74,10 +82,16 @@ export function guestWays({ config, guest, qemu }: SnippetSubject): GuestWays {
   const egd = config.outlets.find((outlet) => outlet.kind === 'egd');
   return {
     egd: egd && { endpoint: parseEgdAddress(egd.listen), bytesPerSecond: shareOf(egd) },
-    ports: entries(config, trickleEntry).flatMap((trickle) => tricklePort(trickle, guest)),
+    ports: [
+      ...entries(config, trickleEntry).flatMap((trickle) => tricklePort(trickle, guest)),
+      ...carrierPort(config.carriers ?? [], guest),
+    ],
     xenstore: entries(config, xenstoreEntry)[0]?.path,
     mailboxes: entries(config, mailboxEntry).flatMap(({ folders }) => folders),
     kernel: config.outlets.some(({ kind }) => kind === 'kernel'),
+    node: config.name ?? 'NODE',
+    beacons: config.outlets.some(({ kind }) => kind === 'beacon'),
+    hearsOfRestores: config.guests !== undefined,
     reconnect: qemu !== undefined && hasMilliseconds(qemu) ? 'reconnect-ms=1000' : 'reconnect=1',
   };
 }
@@ -106,8 +120,19 @@ function shareOf(egd: {
 /** Sockets that are listed are one a guest, whose guest nobody says: the one that is called so, if any, else the first. */
 function tricklePort({ role, folder, sockets }: z.output<typeof trickleEntry>, guest: string): GuestPort[] {
   const path =
-    folder === undefined
-      ? (sockets.find((socket) => socket.endsWith(`/${guest}.sock`)) ?? sockets[0])
-      : `${folder.replace(/\/+$/, '')}/${guest}.sock`;
+    folder === undefined ? socketOf(guest, sockets) : `${folder.replace(/\/+$/, '')}/${guest}.sock`;
   return path === undefined ? [] : [{ name: TRICKLE_PORT, path, qemuListens: role === 'connect' }];
 }
+
+/** A guest has one: that of its own, else the one that all may come to. */
+function carrierPort(carriers: readonly CarrierEntry[], guest: string): GuestPort[] {
+  const own = carriers.flatMap(({ connect }) => connect ?? []);
+  const shared = carriers.flatMap(({ listen }) => listen ?? [])[0];
+  const path = own.find((socket) => isOf(guest, socket)) ?? shared ?? own[0];
+  return path === undefined ? [] : [{ name: CARRIER_PORT, path, qemuListens: path !== shared }];
+}
+
+const socketOf = (guest: string, sockets: readonly string[]): string | undefined =>
+  sockets.find((socket) => isOf(guest, socket)) ?? sockets[0];
+
+const isOf = (guest: string, socket: string): boolean => socket.endsWith(`/${guest}.sock`);

@@ -78,11 +78,13 @@ describe('the preset of a VM host', () => {
 
   it('proposes as comments what is good too', async () => {
     const relays = hostPreset(FULL).replaceAll(
-      /^( *)# (tls:|  (?:ca|cert|key):|- \{ kind: beacon)/gm,
+      /^( *)# (tls:|  (?:ca|cert|key):|- \{ kind: beacon|guests:|carriers:| {2}- \{ name: guests)/gm,
       '$1$2',
     );
     const config = await written(relays);
     expect(config.tls).toBeDefined();
+    expect(config.guests).toMatchObject({ socket: '/run/lamplighter-host/news/resumed.sock' });
+    expect(config.carriers).toMatchObject([{ listen: HOST_PLACES.carrier, folderMode: '0750' }]);
     expect(kinds(config.sources)).toContain('beacon');
   });
 

@@ -8,6 +8,7 @@ import type { HostMachine } from './host-machine.js';
 export const HOST_PLACES = {
   socket: '/run/lamplighter-host/egd.sock',
   guests: '/run/lamplighter-host/guests',
+  carrier: '/run/lamplighter-host/beacons.sock',
   state: '/var/lib/lamplighter-node',
 } as const;
 
@@ -34,6 +35,7 @@ export function hostPreset(machine: HostMachine, { relays = [] }: HostPresetOpti
     `name: ${JSON.stringify(machine.name)}`,
     `state: ${HOST_PLACES.state}`,
     'admin: { host: 127.0.0.1, port: 9600 }   # /healthz /readyz /metrics /v1/status; no secret byte',
+    '# guests: {}   # a socket in /run/lamplighter-host/news, for `lamplighter host burst GUEST`: a guest was restored',
     '',
     ...tls(machine, relays),
     'sources:',
@@ -50,6 +52,8 @@ export function hostPreset(machine: HostMachine, { relays = [] }: HostPresetOpti
     ...trickle(),
     ...mailbox(),
     ...xenstore(machine),
+    '',
+    ...carriers(),
     '',
   ].join('\n');
 }
@@ -157,6 +161,15 @@ function xenstore({ xen }: HostMachine): string[] {
         '  - { kind: xenstore }',
       ]
     : ['  # - { kind: xenstore }    # this machine is not Xen’s domain 0'];
+}
+
+function carriers(): string[] {
+  return [
+    '# Guests without a network: their agents ask for beacons over a virtio-serial port. Needs a relay’s certificate in tls,',
+    '# and { kind: beacon } among the outlets.',
+    '# carriers:',
+    `#   - { name: guests, listen: ${HOST_PLACES.carrier}, folderMode: "0750" }`,
+  ];
 }
 
 const commented = (lines: readonly string[], indent = ''): string[] =>

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { needs } from '../../needs.fixture.js';
 import { nodeConfig, type NodeConfig } from '../config.js';
+import type { CarrierEntry } from '../carriers/config.js';
 import type { SnippetSubject } from './guest-ways.js';
 import { adviceFor } from './host-snippets.js';
 import { HYPERVISORS, type Hypervisor } from './hypervisors.js';
@@ -110,6 +111,54 @@ describe('snippets', () => {
     const given = subject([{ kind: 'trickle', role: 'listen', sockets }]);
     expect(textOf('qemu', given)).toContain('path=/srv/web-1.sock,reconnect=1');
     expect(textOf('libvirt', given)).toContain(`<source mode='connect' path='/srv/web-1.sock'>`);
+  });
+
+  const carrier = (rest: Partial<CarrierEntry>): CarrierEntry => ({
+    name: 'guests',
+    folderMode: '0700',
+    maxLines: 256,
+    ...rest,
+  });
+  const carried = (carriers: readonly CarrierEntry[], outlets: readonly object[] = []): SnippetSubject => {
+    const { config, ...rest } = subject(outlets);
+    return { ...rest, config: { outlets: config.outlets, name: 'rack-7', carriers: [...carriers] } };
+  };
+
+  it('have a port for agents without a network, on the carrier’s socket', () => {
+    const shared = carrier({ listen: '/run/guests.sock' });
+    const own = carrier({ connect: '/srv/web-1.sock' });
+    const line = (given: SnippetSubject): string | undefined =>
+      /path=(\S+) .*\n.*name=io\.lamplighter\.beacon\.1/.exec(certainTextOf('qemu', given))?.[1];
+    expect(line(carried([shared]))).toBe('/run/guests.sock,reconnect=1');
+    expect(line(carried([shared, own]))).toBe('/srv/web-1.sock,server=on,wait=off');
+    expect(line(carried([shared, carrier({ connect: '/srv/db-1.sock' })]))).toBe(
+      '/run/guests.sock,reconnect=1',
+    );
+    expect(certainTextOf('libvirt', carried([shared]))).toContain(
+      `<target type='virtio' name='io.lamplighter.beacon.1'/>`,
+    );
+  });
+
+  it('say what the agent in the guest needs, and what this node lacks', () => {
+    const given = carried([carrier({ listen: '/run/guests.sock' })], [TRICKLE]);
+    for (const hypervisor of ['qemu', 'libvirt', 'proxmox', 'xen'] as const) {
+      const notes = notesOf(hypervisor, given);
+      expect(notes).toContain(
+        '{ name: host, url: "https://rack-7", device: /dev/virtio-ports/io.lamplighter.beacon.1 }',
+      );
+      expect(notes).toContain('add { kind: beacon }');
+      expect(notes).toContain('host: {}');
+      expect(notes).toContain('needs guests: {}');
+    }
+    const answered: SnippetSubject['config'] = {
+      ...given.config,
+      guests: { socket: '/run/news/resumed.sock', folderMode: '0700', qmp: [] },
+      outlets: [...given.config.outlets, { kind: 'beacon', name: 'beacon' }],
+    };
+    const notes = notesOf('qemu', { ...given, config: answered });
+    expect(notes).not.toContain('add { kind: beacon }');
+    expect(notes).toContain('`lamplighter host burst GUEST`');
+    expect(notesOf('qemu', subject([EGD]))).not.toContain('agent.yaml');
   });
 
   it.each(['', '../x', '-x', 'a/b', 'a b', 'a\n', 'x'.repeat(101)])('refuse %j as a guest', (guest) => {

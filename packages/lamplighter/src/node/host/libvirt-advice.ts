@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../local/environment.js';
 import type { GuestPort, GuestWays } from './guest-ways.js';
 import { virtioRngLimit } from './qemu-arguments.js';
-import type { Advice } from './snippet.js';
+import { type Advice, portNotes } from './snippet.js';
 
 /**
  * Domain XML of libvirt. Source: formatdomain, and the RNG schemas that come with libvirt, which the tests ask.
@@ -15,7 +15,7 @@ export function libvirtAdvice(ways: GuestWays): Advice {
   return {
     where: 'domain XML',
     text: [...generation, ...own].join('\n'),
-    notes: [...notes(ways), ...mailboxNotes(ways)],
+    notes: [...notes(ways), ...portNotes(ways), ...mailboxNotes(ways)],
   };
 }
 

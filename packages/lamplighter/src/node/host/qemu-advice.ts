@@ -1,6 +1,6 @@
 import type { GuestWays } from './guest-ways.js';
 import { qemuArguments, shellWord, VM_GENERATION } from './qemu-arguments.js';
-import type { Advice } from './snippet.js';
+import { type Advice, portNotes } from './snippet.js';
 
 const RECONNECT_NOTE =
   'for this host’s QEMU; before 9.2 it is reconnect=1, from 11 on reconnect-ms=1000, and between them either';
@@ -13,7 +13,7 @@ export function qemuAdvice(ways: GuestWays): Advice {
   return {
     where: 'arguments of qemu-system-*',
     text: lines(args),
-    notes: [...missing(ways), RECONNECT_NOTE, GENERATION_NOTE],
+    notes: [...missing(ways), ...portNotes(ways), RECONNECT_NOTE, GENERATION_NOTE],
   };
 }
 
@@ -31,6 +31,7 @@ export function proxmoxAdvice(ways: GuestWays): Advice {
     text: args.length === 0 ? undefined : `args: ${args.map(shellWord).join(' ')}`,
     notes: [
       ...missing(ways),
+      ...portNotes(ways),
       'rng0 of Proxmox itself knows only /dev/urandom, /dev/random and /dev/hwrng as its source: remove it where args has a virtio-rng',
       `where rng0 stays: ${kernel}`,
       'only root@pam may set args; they replace what args held; each node of a cluster needs a lamplighter of its own',
@@ -49,15 +50,17 @@ export function xenAdvice(ways: GuestWays): Advice {
   return {
     where: 'xl.cfg of an HVM guest',
     text: ['ms_vm_genid = "generate"', ...model].join('\n'),
-    notes:
-      ways.xenstore === undefined
+    notes: [
+      ...portNotes(ways),
+      ...(ways.xenstore === undefined
         ? [
             'PV and PVH guests have no virtio-rng: add { kind: xenstore }, which gives every domain a few fresh bytes',
           ]
         : [
             'guests of every kind find their bytes in xenstore without any configuration; domain 0 can read them too',
             `in a guest \`xenstore-read ${shellWord(ways.xenstore)}\` shows them, in hexadecimal`,
-          ],
+          ]),
+    ],
   };
 }
 
@@ -65,7 +68,7 @@ function missing({ egd, ports }: GuestWays): string[] {
   if (egd !== undefined) return [];
   return [
     ports.length === 0
-      ? 'this configuration has neither an egd nor a trickle outlet, so nothing here feeds guests'
+      ? 'this configuration has neither an egd nor a trickle outlet nor a carrier, so nothing here feeds guests'
       : 'this configuration has no egd outlet, so there is no virtio-rng for it',
   ];
 }

@@ -1,3 +1,5 @@
+import { CARRIER_PORT } from '../../wire/carrier.js';
+import { TRICKLE_PORT } from '../../wire/trickle.js';
 import type { GuestWays } from './guest-ways.js';
 
 /** What stands in the configuration of one hypervisor, and what a person has to know beside it. */
@@ -18,4 +20,26 @@ export function kernelNote({ kernel }: GuestWays): string {
   return kernel
     ? 'the kernel outlet of this configuration is what reaches its guests: it mixes into what that device reads'
     : 'this configuration has no kernel outlet, which alone would reach its guests: add { kind: kernel }';
+}
+
+/** What the agent in a guest needs in its configuration for the ports it is given, and this node for its part. */
+export function portNotes({ ports, node, beacons, hearsOfRestores }: GuestWays): string[] {
+  const has = (name: string): boolean => ports.some((port) => port.name === name);
+  const carrier = `{ name: host, url: "https://${node}", device: /dev/virtio-ports/${CARRIER_PORT} }`;
+  return [
+    ...(has(TRICKLE_PORT)
+      ? [
+          'in the guest’s agent.yaml: host: {}, which listens to the trickle and resumes when this host says so',
+          hearsOfRestores
+            ? 'after a restore: `lamplighter host burst GUEST`, from a hook such as deploy/libvirt/qemu'
+            : 'to hear of restores this configuration needs guests: {}, and a hook such as deploy/libvirt/qemu',
+        ]
+      : []),
+    ...(has(CARRIER_PORT)
+      ? [
+          `in the guest’s agent.yaml, as one of relays: ${carrier}; the name in its url is that of this node’s certificate`,
+          ...(beacons ? [] : ['nobody answers there: add { kind: beacon } to the outlets']),
+        ]
+      : []),
+  ];
 }
