@@ -16,13 +16,13 @@ import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
 import type { SnippetSubject } from '../packages/lamplighter/dist/node/host/guest-ways.js';
 import { adviceFor } from '../packages/lamplighter/dist/node/host/host-snippets.js';
 import { bootGuest, endGuests } from './guest/guest.fixture.js';
+import { isFull } from '../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './guest/kernel.fixture.js';
 import { LibvirtSession } from './libvirt.fixture.js';
 import { dropIn, needsSystemd } from './systemd-files.fixture.js';
 import { shipped, shippedUnits, SystemdMachine } from './systemd-machine.fixture.js';
 import { Command, endAll, freePorts, partOf, run, untilStatus } from './processes.fixture.js';
 
-const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
 /** Whether somebody may connect to the EGD socket. */
 const CONNECT = `require('node:net').connect('/run/lamplighter-host/egd.sock', () => process.exit(0)).on('error', () => process.exit(1))`;
 
@@ -195,25 +195,32 @@ const outlets = (...entries: readonly object[]): SnippetSubject['config'] => ({
   outlets: entries as SnippetSubject['config']['outlets'],
 });
 
+const carriers = (listen: string): NonNullable<SnippetSubject['config']['carriers']> => [
+  { name: 'guests', listen, folderMode: '0700', maxLines: 256 },
+];
+
 /** A node with everything that a guest can be given, at a path that no quoting rule likes. */
 const HARD: SnippetSubject = {
   guest: 'web-1',
   qemu: undefined,
-  config: outlets(
-    {
-      kind: 'egd',
-      name: 'egd',
-      listen: `unix:/run/lamp's "lighter" & <more>,x/egd.sock`,
-      folderMode: '0750',
-      uids: [],
-      gids: [],
-      maxConnections: 512,
-      bytesPerSecond: 262_144,
-      totalBytesPerSecond: 2_097_152,
-    },
-    { kind: 'trickle', role: 'connect', folder: '/run/lamplighter-host/guests' },
-    { kind: 'trickle', role: 'listen', sockets: ['/run/a&b/web-1.sock'] },
-  ),
+  config: {
+    carriers: carriers(`/run/a'b&c,d/beacons.sock`),
+    ...outlets(
+      {
+        kind: 'egd',
+        name: 'egd',
+        listen: `unix:/run/lamp's "lighter" & <more>,x/egd.sock`,
+        folderMode: '0750',
+        uids: [],
+        gids: [],
+        maxConnections: 512,
+        bytesPerSecond: 262_144,
+        totalBytesPerSecond: 2_097_152,
+      },
+      { kind: 'trickle', role: 'connect', folder: '/run/lamplighter-host/guests' },
+      { kind: 'trickle', role: 'listen', sockets: ['/run/a&b/web-1.sock'] },
+    ),
+  },
 };
 
 /** A domain with a snippet pasted where its comments say. */
@@ -286,11 +293,13 @@ needsGuest()('a guest of QEMU, started with the printed lines', () => {
   it('has the ports of the snippet, on whatever path the sockets are', async () => {
     const hard = path.join(folder, `a 'b',c & "d"`);
     mkdirSync(hard);
-    const config = outlets({ kind: 'trickle', role: 'connect', folder: hard });
+    const trickle = outlets({ kind: 'trickle', role: 'connect', folder: hard });
+    const config = { ...trickle, carriers: carriers(path.join(hard, 'beacons.sock')) };
     const text = adviceFor('qemu', { ...HARD, config }).text ?? '';
     const guest = await bootGuest({ devices: pasted(text) });
     expect(statSync(path.join(hard, 'web-1.sock')).isSocket()).toBe(true);
-    expect(await guest.succeed('cat /sys/class/virtio-ports/*/name')).toContain('org.openmirage.entropy.1');
+    const ports = (await guest.succeed('cat /sys/class/virtio-ports/*/name')).split('\n');
+    expect(ports).toEqual(expect.arrayContaining(['org.openmirage.entropy.1', 'io.lamplighter.beacon.1']));
   });
 
   it('starts with the args of Proxmox and the strings of xl.cfg too', async () => {

@@ -77,7 +77,7 @@ export class LibvirtSession {
     writeFileSync(at('initramfs'), initramfs(folder, closure([])));
     for (const name of ['kernel', 'initramfs']) chmodSync(at(name), 0o644);
     return `<os><type arch='x86_64' machine='q35'>hvm</type><kernel>${at('kernel')}</kernel>
-      <initrd>${at('initramfs')}</initrd><cmdline>quiet panic=-1 GUEST_ROOT=copied</cmdline></os>
+      <initrd>${at('initramfs')}</initrd><cmdline>quiet panic=-1 no_timer_check GUEST_ROOT=copied</cmdline></os>
       <cpu mode='maximum'/><on_reboot>destroy</on_reboot>`;
   }
 

@@ -143,6 +143,7 @@ needsSystemd('a node under systemd', () => {
       ['hwrng', 'test -c /dev/hwrng'],
       ['tpm', 'test -c /dev/tpmrm0'],
       ['video', 'test -c /dev/video7'],
+      ['kernel-log', `sh -c 'test -c /dev/kmsg && setpriv --dump | grep -q "Ambient capabilities: syslog"'`],
       ['authority', 'test -w /var/lib/lamplighter-ca'],
     ] as const;
     const instance = (name: string, command: string): MachineFiles => ({
@@ -166,7 +167,7 @@ needsSystemd('a node under systemd', () => {
       [],
     );
     await machine.succeed('systemd-sysusers');
-    for (const device of ['hwrng', 'tpmrm0', 'video7'])
+    for (const device of ['hwrng', 'tpmrm0', 'video7', 'kmsg'])
       await machine.succeed('mknod', `/dev/${device}`, 'c', '1', '9');
     for (const [name] of trials) {
       await machine.succeed('systemctl', 'start', `lamplighter-node@${name}.service`);

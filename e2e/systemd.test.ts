@@ -129,6 +129,7 @@ needs('systemd-analyze', 'systemctl')('the units for systemd', () => {
     ['lamplighter-node.service', 'camera.conf'],
     ['lamplighter-node.service', 'hwrng.conf'],
     ['lamplighter-node.service', 'tpm.conf'],
+    ['lamplighter-node.service', 'kernel-log.conf'],
     ['lamplighter-node.service', 'low-port.conf'],
     ['lamplighter-node.service', 'authority.conf'],
     ['lamplighter-node@.service', 'authority.conf'],
@@ -151,7 +152,9 @@ needs('systemd-analyze', 'systemctl')('the units for systemd', () => {
           ? ['ssh.service']
           : ['first-boot.conf', 'container.conf'].includes(name)
             ? ['lamplighter-agent-boot.service']
-            : ['lamplighter-node.service'];
+            : name === 'kernel-log.conf'
+              ? ['lamplighter-agent.service', 'lamplighter-node.service']
+              : ['lamplighter-node.service'];
       for (const unit of units) dropIn(unit, name, shipped(`drop-ins/${name}`));
     }
     rmSync(path.join(root, 'usr/sbin'), { recursive: true, force: true });

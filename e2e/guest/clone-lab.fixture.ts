@@ -3,14 +3,8 @@ import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { systemEnvironment } from '../../packages/lamplighter/dist/local/environment.js';
-import { testNode } from '../../packages/lamplighter/dist/outlets/context.fixture.js';
-import {
-  type TrickleOutlet,
-  trickleOutlet,
-} from '../../packages/lamplighter/dist/outlets/trickle/trickle.js';
 import { Place } from '../place.fixture.js';
-import { Command, eventually, freePorts, untilStatus } from '../processes.fixture.js';
+import { Command, eventually, freePorts, partOf, run, untilStatus } from '../processes.fixture.js';
 import { clientRandoms, readCapture, type Segment, sentOnOldConnections } from './capture.fixture.js';
 import type { Drawn, WitnessOptions } from './clone-witness.fixture.js';
 import { closure, packageClosure } from './closure.fixture.js';
@@ -186,24 +180,26 @@ function agentResume(sign: string, all: string): AgentResume {
   return { sign, os, undone: Object.fromEntries(undone) as Record<string, string> };
 }
 
-/** A CA and what guests need of it; the relay that their agents ask, and a TLS server that says nothing. */
+/**
+ * A CA and what guests need of it; the node of their host, which gives their agents beacons and has a trickle to each guest;
+ * and a TLS server that says nothing.
+ */
 export class CloneLab {
   readonly place: Place;
   readonly proxy: StallingProxy;
-  readonly #relay: Command;
+  readonly #host: Command;
+  readonly #admin: number;
   readonly #silent: tls.Server;
-  readonly #host: TrickleOutlet;
 
   private constructor(
     place: Place,
-    relay: Command,
+    host: { readonly node: Command; readonly admin: number },
     proxy: StallingProxy,
     silent: tls.Server,
-    host: TrickleOutlet,
   ) {
     this.place = place;
-    this.#host = host;
-    this.#relay = relay;
+    this.#host = host.node;
+    this.#admin = host.admin;
     this.proxy = proxy;
     this.#silent = silent;
   }
@@ -212,10 +208,18 @@ export class CloneLab {
     const place = await Place.make();
     mkdirSync(place.path('lines'));
     const ports = await freePorts('listen', 'admin');
-    const sources = [{ kind: 'timing' }, { kind: 'os' }];
-    const file = place.writeNode({ name: 'relay', ...ports, sources, outlets: [{ kind: 'beacon' }] });
-    const relay = new Command(['node', '--config', file]);
-    await untilStatus(ports.admin, 'the relay is ready', ({ state }) => state === 'ready');
+    const file = place.write('relay.yaml', {
+      name: 'relay',
+      state: 'state/relay',
+      tls: place.tls('relay'),
+      listen: { host: '127.0.0.1', port: ports.listen },
+      admin: { port: ports.admin },
+      guests: { socket: newsOf(place) },
+      sources: [{ kind: 'timing' }, { kind: 'os' }],
+      outlets: [{ kind: 'beacon' }, { kind: 'trickle', role: 'connect', folder: place.path('lines') }],
+    });
+    const node = new Command(['node', '--config', file]);
+    await untilStatus(ports.admin, 'the node is ready', ({ state }) => state === 'ready');
     const { cert, key } = place.tls('relay');
     const silent = tls.createServer({
       cert: readFileSync(cert),
@@ -225,8 +229,7 @@ export class CloneLab {
     silent.on('secureConnection', (socket) => socket.on('error', () => undefined).resume());
     silent.listen(0, '127.0.0.1');
     await once(silent, 'listening');
-    const host = await startTrickle(place.path('lines'));
-    return new CloneLab(place, relay, await StallingProxy.to(ports.listen), silent, host);
+    return new CloneLab(place, { node, admin: ports.admin }, await StallingProxy.to(ports.listen), silent);
   }
 
   /** A guest with Node and nothing of ours at work, and no source of entropy but its own interrupts. */
@@ -261,9 +264,10 @@ export class CloneLab {
     await start(guest, 'agent', [PROGRAM, 'agent', '--json', '--config', config]);
     await guest.succeed('until [ -s /run/agent.out ]; do sleep 0.1; done', PATIENT);
     await startWitness(guest, 'library', { library: true, egd: AGENT_SOCKET });
-    await eventually(
+    await untilStatus(
+      this.#admin,
       'the host has greeted the guest',
-      () => this.#host.status().details['greeted'] === 1,
+      (status) => partOf(status, 'outlets', 'trickle').details['greeted'] === 1,
       PATIENT.timeoutMs,
     );
     proxy.block(true);
@@ -274,18 +278,27 @@ export class CloneLab {
     return snapshot;
   }
 
-  /** The host hears that a guest was restored, and gives it a burst. */
-  async tellHost({ name }: Copy): Promise<void> {
-    const isConnected = () => this.#host.status().details['connected'] === 1;
-    await eventually('the host has a line to the guest', isConnected, PATIENT.timeoutMs);
-    this.#host.resume(name);
+  /**
+   * Tells the host's node that a guest was restored, as a hook does: again until the node has found the guest's socket.
+   * @returns what the command said
+   */
+  tellHost({ name }: Copy): Promise<string> {
+    const burst = ['host', 'burst', '--socket', newsOf(this.place), '--', name];
+    return eventually(
+      'the host gives a burst',
+      async () => {
+        const { code, stdout, stderr } = await run(burst);
+        if (code !== 0 && !stderr.includes('[ERR_SOURCE_ABSENT]')) throw new Error(stderr);
+        return code === 0 && stdout.trim();
+      },
+      PATIENT.timeoutMs,
+    );
   }
 
   async close(): Promise<void> {
-    await this.#host.stop(0);
     this.#silent.close();
     await this.proxy.close();
-    await this.#relay.stop();
+    await this.#host.stop();
     this.place.remove();
   }
 
@@ -324,6 +337,9 @@ function devices({ generation, hostRandom = false, burst }: Restore & { burst: s
   ].flat();
 }
 
+/** Where hooks tell the host's node. */
+const newsOf = (place: Place): string => place.path('news', 'resumed.sock');
+
 /** Starts a program that goes on, with what it says in /run/NAME.out and .err. */
 async function start(guest: Guest, name: string, args: readonly string[]): Promise<void> {
   const words = [process.execPath, ...args].map((word) => `'${word}'`).join(' ');
@@ -348,14 +364,4 @@ async function save(guest: Guest, snapshot: Snapshot, witness: string): Promise<
   if (reseeded !== 'yes') throw new Error(`the guest's kernel was not reseeded: ${reseeded}`);
   await guest.saveTo(snapshot.file);
   await guest.kill();
-}
-
-/** The trickle of this host, with a line to each guest whose socket is in a folder. */
-async function startTrickle(folder: string): Promise<TrickleOutlet> {
-  const environment = systemEnvironment();
-  const node = testNode(environment);
-  const trickle = trickleOutlet({ name: 'trickle', environment, role: 'connect', folder });
-  await trickle.start(node.context, new AbortController().signal);
-  node.seed();
-  return trickle;
 }

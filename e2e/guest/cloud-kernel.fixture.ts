@@ -46,7 +46,7 @@ export class CloudGuest {
         ['--pdeathsig', 'KILL', 'qemu-system-x86_64'],
         '-accel tcg -m 256 -smp 1 -nodefaults -display none -no-reboot -nic none -serial stdio'.split(' '),
         ['-cpu', 'qemu64,-rdrand,-rdseed', '-kernel', path.join(folder, 'kernel'), '-initrd', initrd],
-        ['-append', `console=ttyS0 quiet panic=-1 random.trust_cpu=off ${append}`, ...devices],
+        ['-append', `console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=off ${append}`, ...devices],
       ].flat(),
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );

@@ -6,6 +6,7 @@ import { CARRIER_PORT, encodeCarrierFrame } from '../../packages/lamplighter/dis
 import { Place } from '../place.fixture.js';
 import { Command, endAll, eventually, freePorts, untilStatus } from '../processes.fixture.js';
 import { bootGuest, endGuests, type Guest } from './guest.fixture.js';
+import { isFull } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './kernel.fixture.js';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/lamplighter/bin/lamplighter.js', import.meta.url));
@@ -23,14 +24,9 @@ interface Boot {
   };
 }
 
-/** Some minutes: in the full run alone. */
-const isFull = (process.env['LAMPLIGHTER_FULL'] ?? '') !== '';
-
 needsGuest()('an agent in a guest without a network', () => {
-  if (!isFull) {
-    it.skip('is tried in the full run');
-    return;
-  }
+  /** Each takes a minute or more. */
+  const itFull = it.runIf(isFull);
   let place: Place;
   let admin: number;
   let relay: Command;
@@ -111,21 +107,33 @@ needsGuest()('an agent in a guest without a network', () => {
   const lineOf = async (name: string) =>
     (await untilStatus(admin, 'a status', () => true)).carriers?.find((carrier) => carrier.name === name);
 
-  it('gets a beacon and seeds its kernel, on either kind of socket, two guests at once', async () => {
-    const [a, b] = await Promise.all([connecting(), listening()]);
-    expect(await a.succeed('ls /sys/class/net')).toBe('lo');
-    const boots = await Promise.all([boot(a, 'a'), boot(b, 'b')]);
-    for (const { code, report } of boots) {
-      expect(report.relays).toMatchObject([{ name: 'host', answered: true }]);
-      expect(report).toMatchObject({ beacons: 1, seeded: true });
-      expect(code).toBe(0);
-    }
+  it('gets a beacon and seeds its kernel', async () => {
+    const guest = await connecting();
+    expect(await guest.succeed('ls /sys/class/net')).toBe('lo');
+    const { code, report } = await boot(guest, 'a');
+    expect(report).toMatchObject({ beacons: 1, seeded: true, relays: [{ name: 'host', answered: true }] });
+    expect(code).toBe(0);
     expect(await lineOf('guests')).toMatchObject({ lines: 1, sessions: 1, garbageBytes: 0 });
-    expect(await lineOf('guest-b')).toMatchObject({ lines: 1, sessions: 1, garbageBytes: 0 });
     // The port is free again, and nobody holds it.
-    expect(await holders(a)).toBe('');
-    expect(await boot(a, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
+    expect(await holders(guest)).toBe('');
   }, 240_000);
+
+  itFull(
+    'again, on either kind of socket, two guests at once',
+    async () => {
+      const { sessions } = (await lineOf('guests')) ?? { sessions: 0 };
+      const [a, b] = await Promise.all([connecting(), listening()]);
+      const boots = await Promise.all([boot(a, 'a'), boot(b, 'b')]);
+      for (const { code, report } of boots) {
+        expect(report).toMatchObject({ beacons: 1, seeded: true });
+        expect(code).toBe(0);
+      }
+      expect(await lineOf('guests')).toMatchObject({ lines: 1, sessions: sessions + 1, garbageBytes: 0 });
+      expect(await lineOf('guest-b')).toMatchObject({ lines: 1, sessions: 1, garbageBytes: 0 });
+      expect(await boot(a, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
+    },
+    240_000,
+  );
 
   /** Begins a boot, and stops the host in the middle of its exchange. @returns the agent's process in the guest */
   async function askInVain(guest: Guest): Promise<string> {
@@ -140,76 +148,96 @@ needsGuest()('an agent in a guest without a network', () => {
     return guest.succeed('test ! -e /run/report.json && cat /run/pid');
   }
 
-  it('is killed in the middle of an exchange, and asks again', async () => {
-    const guest = await connecting();
-    await guest.succeed(`kill -9 ${await askInVain(guest)}`);
-    await eventually('nobody holds the port', async () => (await holders(guest)) === '', 10_000);
-    relay.signal('SIGCONT');
-    expect(await boot(guest, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
-  }, 240_000);
+  itFull(
+    'is killed in the middle of an exchange, and asks again',
+    async () => {
+      const guest = await connecting();
+      await guest.succeed(`kill -9 ${await askInVain(guest)}`);
+      await eventually('nobody holds the port', async () => (await holders(guest)) === '', 10_000);
+      relay.signal('SIGCONT');
+      expect(await boot(guest, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
+    },
+    240_000,
+  );
 
-  it('is rebooted in the middle of an exchange, and of a frame, and asks again', async () => {
-    const guest = await connecting('-action', 'reboot=reset');
-    await guest.succeed(`kill -9 ${await askInVain(guest)}`);
-    await eventually('nobody holds the port', async () => (await holders(guest)) === '', 10_000);
-    const half = encodeCarrierFrame('data', 1n, new Uint8Array(4_096).fill(7)).subarray(0, 1_000);
-    await guest.succeed(`echo '${half.toString('base64')}' | base64 -d >/dev/vport0p2`);
-    const id = 'cat /proc/sys/kernel/random/boot_id';
-    const before = await guest.succeed(id);
-    await guest.run('echo b >/proc/sysrq-trigger', { timeoutMs: 1_000 }).catch(() => undefined);
-    expect(await guest.succeed(id, { timeoutMs: 60_000 })).not.toBe(before);
-    relay.signal('SIGCONT');
-    expect(await boot(guest, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
-  }, 240_000);
+  itFull(
+    'is rebooted in the middle of an exchange, and of a frame, and asks again',
+    async () => {
+      const guest = await connecting('-action', 'reboot=reset');
+      await guest.succeed(`kill -9 ${await askInVain(guest)}`);
+      await eventually('nobody holds the port', async () => (await holders(guest)) === '', 10_000);
+      const half = encodeCarrierFrame('data', 1n, new Uint8Array(4_096).fill(7)).subarray(0, 1_000);
+      await guest.succeed(`echo '${half.toString('base64')}' | base64 -d >/dev/vport0p2`);
+      const id = 'cat /proc/sys/kernel/random/boot_id';
+      const before = await guest.succeed(id);
+      await guest.run('echo b >/proc/sysrq-trigger', { timeoutMs: 1_000 }).catch(() => undefined);
+      expect(await guest.succeed(id, { timeoutMs: 60_000 })).not.toBe(before);
+      relay.signal('SIGCONT');
+      expect(await boot(guest, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
+    },
+    240_000,
+  );
 
-  it('stays, and finds its host again when the node was killed and started anew', async () => {
-    const guest = await listening();
-    await guest.succeed(`${command('b', '')} >/run/agent.log 2>&1 & echo`);
-    const answered = async (): Promise<boolean> => {
-      const { stdout } = await guest.run('cat /run/report.json');
-      return stdout.includes('"answered":true') || /"answered": true/.test(stdout);
-    };
-    await eventually('a first beacon', answered, AGENT_MS);
-    await relay.stop('SIGKILL');
-    await eventually('it is missed', async () => !(await answered()), AGENT_MS);
-    const missed = await guest.succeed('cat /run/report.json');
-    expect(missed).toContain('ERR_UPSTREAM_UNREACHABLE');
-    expect(missed).toContain("nobody is at the host's end of");
-    await startRelay();
-    await eventually('a beacon of the new node', answered, AGENT_MS);
-  }, 240_000);
+  itFull(
+    'stays, and finds its host again when the node was killed and started anew',
+    async () => {
+      const guest = await listening();
+      await guest.succeed(`${command('b', '')} >/run/agent.log 2>&1 & echo`);
+      const answered = async (): Promise<boolean> => {
+        const { stdout } = await guest.run('cat /run/report.json');
+        return stdout.includes('"answered":true') || /"answered": true/.test(stdout);
+      };
+      await eventually('a first beacon', answered, AGENT_MS);
+      await relay.stop('SIGKILL');
+      await eventually('it is missed', async () => !(await answered()), AGENT_MS);
+      const missed = await guest.succeed('cat /run/report.json');
+      expect(missed).toContain('ERR_UPSTREAM_UNREACHABLE');
+      expect(missed).toContain("nobody is at the host's end of");
+      await startRelay();
+      await eventually('a beacon of the new node', answered, AGENT_MS);
+    },
+    240_000,
+  );
 
-  it('is not disturbed by another guest that sends garbage, floods, and never reads', async () => {
-    const guest = await connecting();
-    const hostile = net.connect(socket('guests'));
-    hostile.on('error', () => undefined);
-    const open = Buffer.concat([1n, 2n, 3n].map((session) => encodeCarrierFrame('open', session)));
-    const noise = Buffer.from(Array.from({ length: 65_536 }, (_, i) => (i * 167 + (i >> 8)) & 0xff));
-    const flood = (): void => {
-      while (!hostile.destroyed && hostile.write(open) && hostile.write(noise));
-    };
-    hostile.on('drain', flood);
-    flood();
-    expect(await boot(guest, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
-    const line = await lineOf('guests');
-    expect(line?.garbageBytes).toBeGreaterThan(65_536);
-    expect(line?.lines).toBe(2);
-    hostile.destroy();
-  }, 120_000);
+  itFull(
+    'is not disturbed by another guest that sends garbage, floods, and never reads',
+    async () => {
+      const guest = await connecting();
+      const hostile = net.connect(socket('guests'));
+      hostile.on('error', () => undefined);
+      const open = Buffer.concat([1n, 2n, 3n].map((session) => encodeCarrierFrame('open', session)));
+      const noise = Buffer.from(Array.from({ length: 65_536 }, (_, i) => (i * 167 + (i >> 8)) & 0xff));
+      const flood = (): void => {
+        while (!hostile.destroyed && hostile.write(open) && hostile.write(noise));
+      };
+      hostile.on('drain', flood);
+      flood();
+      expect(await boot(guest, 'a')).toMatchObject({ code: 0, report: { beacons: 1 } });
+      const line = await lineOf('guests');
+      expect(line?.garbageBytes).toBeGreaterThan(65_536);
+      expect(line?.lines).toBe(2);
+      hostile.destroy();
+    },
+    120_000,
+  );
 
-  it('says what is missing', async () => {
-    const guest = await bootGuest();
-    const { code, report } = await boot(guest, 'a');
-    expect(code).toBe(2);
-    expect(report.relays[0]?.reason).toMatchObject({ code: 'ERR_SOURCE_ABSENT' });
-    await guest.kill();
+  itFull(
+    'says what is missing',
+    async () => {
+      const guest = await bootGuest();
+      const { code, report } = await boot(guest, 'a');
+      expect(code).toBe(2);
+      expect(report.relays[0]?.reason).toMatchObject({ code: 'ERR_SOURCE_ABSENT' });
+      await guest.kill();
 
-    const alone = await bootGuest({
-      devices: port(`path=${place.path('nobody.sock')},server=on,wait=off`),
-    });
-    const { report: unheard } = await boot(alone, 'a');
-    expect(unheard.relays[0]?.reason).toMatchObject({ code: 'ERR_UPSTREAM_UNREACHABLE' });
-  }, 120_000);
+      const alone = await bootGuest({
+        devices: port(`path=${place.path('nobody.sock')},server=on,wait=off`),
+      });
+      const { report: unheard } = await boot(alone, 'a');
+      expect(unheard.relays[0]?.reason).toMatchObject({ code: 'ERR_UPSTREAM_UNREACHABLE' });
+    },
+    120_000,
+  );
 });
 
 function port(chardev: string): string[] {

@@ -1,13 +1,12 @@
 import type { Environment } from '../local/environment.js';
 import { StuckBytes } from '../sources/stuck-bytes.js';
+import { CAPABILITY, capabilitiesOf, hasCapability } from './capabilities.js';
 import type { Fact } from './fact.js';
 import { isThere, numberIn, textOf } from './machine-files.js';
 import { whyNot } from './probe.js';
 import type { Subject } from './subject.js';
 
 const SAMPLE_BYTES = 64;
-/** Linux, include/uapi/linux/capability.h. */
-const CAP_SYS_ADMIN = 21n;
 
 /** What the kernel's RNG does, and what this user may do to it. */
 export async function kernelFacts(subject: Subject): Promise<readonly Fact[]> {
@@ -96,22 +95,21 @@ const LACKS: readonly {
 
 async function handoverFact({ environment, agent, runtime }: Subject): Promise<Fact> {
   const id = 'kernel.handover';
-  const status = await textOf(environment, '/proc/self/status');
-  const effective = /^CapEff:\s*([0-9a-f]{1,16})$/m.exec(status ?? '')?.[1];
-  if (effective === undefined) {
+  const capabilities = await capabilitiesOf(environment, 'self');
+  if (capabilities === undefined) {
     return { id, level: 'info', text: 'what this user may do to the kernel’s RNG cannot be told' };
   }
-  const hasCapability = ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+  const isAdmin = hasCapability(capabilities, CAPABILITY.sysAdmin);
   // The kernel asks for the capability in the first user namespace, which maps every user to itself.
   const map = (await textOf(environment, '/proc/self/uid_map'))?.split(/\s+/);
   const isFirstNamespace = map === undefined || (map[0] === '0' && map[1] === '0' && map[2] === '4294967295');
-  const allowed = hasCapability && isFirstNamespace;
+  const allowed = isAdmin && isFirstNamespace;
   const values = { allowed };
   if (allowed) {
     return { id, level: 'ok', text: 'this user may RNDADDENTROPY and RNDRESEEDCRNG', values };
   }
   const isMeant = agent !== undefined || runtime.userId === 0;
-  const why = hasCapability ? 'a user namespace of its own' : 'no CAP_SYS_ADMIN';
+  const why = isAdmin ? 'a user namespace of its own' : 'no CAP_SYS_ADMIN';
   return {
     id,
     level: isMeant ? 'weak' : 'info',

@@ -37,7 +37,15 @@ describe('a microVM of an old CPU', () => {
     expect(facts['machine.kind']).toMatchObject({ values: { virtual: true, container: false } });
     expect(facts['machine.separators']).toMatchObject({
       level: 'weak',
-      values: { vmclock: 'absent', vmgenid: 'absent', host: false, cpu: false, surest: 'timers' },
+      text: 'nothing certain: timers differ by tens of bits',
+      values: {
+        vmclock: 'absent',
+        vmgenid: 'absent',
+        line: 'absent',
+        host: false,
+        cpu: false,
+        surest: 'timers',
+      },
       action: expect.stringContaining('-device vmgenid') as unknown,
     });
     expect(facts['machine.clones']?.text).toContain('among thousands some will not');
@@ -55,6 +63,7 @@ describe('a microVM of an old CPU', () => {
       'clock.resolution': 'ok',
       'machine.kind': 'info',
       'machine.separators': 'weak',
+      'machine.signs': 'weak',
       'machine.clones': 'info',
       'memory.dumps': 'info',
     });
@@ -97,8 +106,8 @@ describe('a machine whose host tells it', () => {
   });
 
   it.each([
-    ['vmgenid', 'no process is told'],
-    ['host', 'a burst of the host'],
+    ['vmgenid', 'until a process sees a sign'],
+    ['host', 'bytes of the host part them'],
     ['cpu', 'if the CPU is honest'],
   ])('says what repeats when %s is the surest', async (surest, words) => {
     const files: Record<string, string> = { ...MACHINES.told.files };

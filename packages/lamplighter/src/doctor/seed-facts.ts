@@ -26,6 +26,16 @@ function seedFact(id: string, look: SeedLook, folder: string, nowMs: number): Fa
   };
   switch (state) {
     case 'missing':
+      if (look.sealedAt !== undefined) {
+        return {
+          id,
+          level: 'weak',
+          text: `sealed at ${look.sealedAt} to become an image: there is no seed, and every copy has to enrol`,
+          values: { ...values, sealedAt: look.sealedAt },
+          action:
+            'In a copy, not here: enrol it, `lamplighter enroll --relay URL --token-file FILE`, or give it a token by cloud-init.',
+        };
+      }
       return {
         id,
         level: 'weak',

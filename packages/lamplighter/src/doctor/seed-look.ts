@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
+import { SEALED_NAME } from '../agent/seal-image-plan.js';
 import { type SeedFacts, SeedStore } from '../local/seed/seed-store.js';
 import type { Subject } from './subject.js';
 
@@ -16,6 +17,8 @@ export interface SeedLook {
   readonly folder?: Owner;
   /** Root looks at the seed of another user: whoever uses it must be that user, and we cannot say more of it. */
   readonly isOfAnother: boolean;
+  /** When this machine was sealed to be an image, by its own word; only where there is no seed. */
+  readonly sealedAt?: string;
   /** Why it could not be written anew, so far as can be told without writing. */
   readonly unwritable?: string;
 }
@@ -26,6 +29,9 @@ export interface Owner {
   /** The nine permission bits. */
   readonly mode: number;
 }
+
+/** A date and a new line. */
+const SEAL_MARK_BYTES = 32;
 
 /** Looks at the seed in a state folder. @param folder - absolute, or relative to where we run */
 export async function lookAtSeed(subject: Subject, folder: string): Promise<SeedLook> {
@@ -52,7 +58,26 @@ export async function lookAtSeed(subject: Subject, folder: string): Promise<Seed
     if (!(error instanceof LamplighterError)) throw error;
     const state =
       error.code === 'ERR_SEED_DAMAGED' ? 'damaged' : isForbidden(error.cause) ? 'unseen' : 'missing';
-    return { ...around, state, fault: error, isOfAnother: false };
+    const sealedAt = state === 'missing' ? await sealMark(subject, folder) : undefined;
+    return {
+      ...around,
+      state,
+      fault: error,
+      isOfAnother: false,
+      ...(sealedAt !== undefined && { sealedAt }),
+    };
+  }
+}
+
+/** What `lamplighter agent seal-image` left. */
+async function sealMark({ environment: { fs } }: Subject, folder: string): Promise<string | undefined> {
+  const path = join(folder, SEALED_NAME);
+  try {
+    const { size } = await fs.lstat(path);
+    const text = size > SEAL_MARK_BYTES ? '' : (await fs.readFile(path, 'latin1')).trim();
+    return Number.isNaN(Date.parse(text)) ? undefined : text;
+  } catch {
+    return undefined;
   }
 }
 
