@@ -28,11 +28,14 @@ export class Command {
   #stdout = '';
   #stderr = '';
 
-  /** @param options - `env` is added to ours; a value of undefined takes one away */
-  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
+  /** @param options - `env` is added to ours; a value of undefined takes one away; `program`: another build's than ours */
+  constructor(
+    args: readonly string[],
+    options: { env?: NodeJS.ProcessEnv; cwd?: string; program?: string } = {},
+  ) {
     const startedMs = performance.now();
     this.args = args;
-    this.#child = spawn(process.execPath, [PROGRAM, ...args], {
+    this.#child = spawn(process.execPath, [options.program ?? PROGRAM, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
@@ -94,7 +97,7 @@ export async function endAll(): Promise<void> {
 /** For tests: runs a command to its end. */
 export async function run(
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+  options: { env?: NodeJS.ProcessEnv; cwd?: string; program?: string } = {},
 ): Promise<Ended & { stdout: string; stderr: string }> {
   const command = new Command(args, options);
   const timer = setTimeout(() => command.signal('SIGKILL'), RUN_DEADLINE_MS);

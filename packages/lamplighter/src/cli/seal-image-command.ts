@@ -1,8 +1,9 @@
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SealedPlace } from '../agent/seal-image-plan.js';
 import type { SealReport } from '../agent/seal-image.js';
 import type { Environment } from '../local/environment.js';
-import { type AgentFlags, DEFAULT_AGENT_CONFIG } from './agent-run.js';
+import type { AgentFlags } from './agent-run.js';
 import { answer, say } from './terminal.js';
 
 const USUAL_NODE_CONFIG = '/etc/lamplighter/node.yaml';
@@ -64,7 +65,6 @@ function describe({ removed, remaining }: SealReport, dryRun: boolean): void {
 }
 
 async function agentPlace(file: string, isUsual: boolean, environment: Environment): Promise<SealedPlace> {
-  const { dirname, resolve } = await import('node:path');
   const { DEFAULT_STATE } = await import('../agent/enroll-options.js');
   const config = resolve(file);
   if (isUsual && !(await isThere(environment, file))) {
@@ -81,10 +81,7 @@ async function nodePlaces(
   environment: Environment,
 ): Promise<readonly SealedPlace[]> {
   if (file === undefined && !(await isThere(environment, USUAL_NODE_CONFIG))) return [];
-  const [{ resolve }, { loadNodeConfig }] = await Promise.all([
-    import('node:path'),
-    import('../node/config.js'),
-  ]);
+  const { loadNodeConfig } = await import('../node/config.js');
   const config = resolve(file ?? USUAL_NODE_CONFIG);
   const { state, tls, admin, outlets, audit, authority } = await loadNodeConfig(environment, config);
   const own = outlets.flatMap((outlet) => (outlet.kind === 'pollen' && outlet.https ? [outlet.https] : []));
