@@ -14,7 +14,8 @@ needed='cc:gcc setarch:util-linux unshare:util-linux nsenter:util-linux flock:ut
   libvirtd:libvirt-daemon-driver-qemu xmllint:libxml2-utils
   chromium:chromium promtool:prometheus mandoc:mandoc man:man-db groff:groff-base zsh:zsh fish:fish
   x86_64-linux-gnu-gcc:gcc aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu x86_64-linux-musl-gcc:musl-tools
-  qemu-aarch64:qemu-user readelf:binutils git:git'
+  qemu-aarch64:qemu-user readelf:binutils git:git
+  lintian:lintian debootstrap:debootstrap dpkg-deb:dpkg x86_64-linux-gnu-strip:binutils ip:iproute2 buildah:buildah'
 guest="$(dirname "$0")/guest-kernel.sh"
 cloud="$(dirname "$0")/cloud-kernel.sh"
 
