@@ -15,8 +15,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
-          // Vitest takes one core fewer than there are.
-          maxWorkers: 2,
+          // Many wait for a child, a socket or a deadline: with as many as there are cores one is often idle.
+          maxWorkers: 3,
           include: ['packages/*/src/**/*.test.ts'],
           testTimeout: 20_000,
         },

@@ -23,18 +23,22 @@ async function look(subject: Subject) {
 }
 
 describe('sources', () => {
-  it('that need nothing are each asked once, but none that asks somebody outside', async () => {
-    const facts = await look(machine().subject);
-    const needless = knownKinds().filter(({ needs }) => needs.length === 0);
-    const expected = needless.map(({ kind }) => `source.${kind}`).filter((id) => id !== 'source.public');
-    expect([...facts.keys()]).toEqual([...expected, 'source.camera']);
-    expect(facts.get('source.os')).toMatchObject({ level: 'ok', values: { state: 'ok', bytes: 64 } });
-    expect(facts.get('source.whirlwind')?.level).toBe('ok');
-    // This machine has neither, which is no fault.
-    for (const id of ['source.cpu', 'source.hwrng', 'source.tpm']) {
-      expect(facts.get(id)).toMatchObject({ level: 'info', values: { state: 'absent' } });
-    }
-  });
+  it(
+    'that need nothing are each asked once, but none that asks somebody outside',
+    { timeout: 60_000 },
+    async () => {
+      const facts = await look(machine().subject);
+      const needless = knownKinds().filter(({ needs }) => needs.length === 0);
+      const expected = needless.map(({ kind }) => `source.${kind}`).filter((id) => id !== 'source.public');
+      expect([...facts.keys()]).toEqual([...expected, 'source.camera']);
+      expect(facts.get('source.os')).toMatchObject({ level: 'ok', values: { state: 'ok', bytes: 64 } });
+      expect(facts.get('source.whirlwind')?.level).toBe('ok');
+      // This machine has neither, which is no fault.
+      for (const id of ['source.cpu', 'source.hwrng', 'source.tpm']) {
+        expect(facts.get(id)).toMatchObject({ level: 'info', values: { state: 'absent' } });
+      }
+    },
+  );
 
   it('that fail are weak, with what to do', async () => {
     const { subject } = machine();

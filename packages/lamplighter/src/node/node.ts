@@ -197,13 +197,14 @@ export class Node {
         this.#listener = new Listener(this.#tls, { ...this.#listening(), gate: this.#fleet.gate });
       // Who is revoked is known before anybody is let in.
       await this.#fleet?.start(this.#listener);
-      this.#admin = await this.#startAdmin();
       const runners = sources.map((entry) => this.#sources.make(entry));
       // Outlets first: a VM that finds nobody listening does not start; what is asked waits until the node is seeded.
       for (const outlet of outlets.map((entry) => this.#outlets.make(entry)))
         await this.#outlets.start(outlet);
       await this.#guests?.start();
       for (const runner of runners) await this.#sources.start(runner);
+      // Whoever asks how the node is sees every part of it.
+      this.#admin = await this.#startAdmin();
       if (listen) this.#bound = await this.#listener?.listen(listen);
       await this.#startCarriers();
       await this.#fleet?.serve(this.#beaconPort());
