@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { nativeAddon } from '../packages/native/dist/index.js';
-import { needs } from '../packages/lamplighter/dist/needs.fixture.js';
+import { isFull, needs } from '../packages/lamplighter/dist/needs.fixture.js';
 import { MjpegTestServer } from '../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
 import { filming } from './lamps.fixture.js';
 import { commandLineOf, descendants, runs, signalAll, withEnvironment } from './proc.fixture.js';
@@ -156,7 +156,7 @@ describe('lamplighter up --once', () => {
     expect(readFileSync(path.join(state('once'), 'state/relay/start-number'), 'utf8')).toBe('2\n');
   });
 
-  it('renews certificates that are about to expire, and what was lost', async () => {
+  it.runIf(isFull)('renews certificates that are about to expire, and what was lost', async () => {
     const file = (...names: string[]) => path.join(state('old'), ...names);
     const out = file('certificates');
     const authority = ['ca', 'init', file('ca')];
@@ -275,7 +275,7 @@ describe('lamplighter up', () => {
     expect(left()).toEqual([]);
   });
 
-  it('leaves nothing behind when it is told twice, or nobody reads it any more', async () => {
+  it.runIf(isFull)('leaves nothing behind when it is told twice, or nobody reads it any more', async () => {
     const twice = await standing('twice');
     twice.up.signal('SIGINT');
     await twice.up.stop('SIGINT');

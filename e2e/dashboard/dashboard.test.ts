@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import http from 'node:http';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { needs } from '../../packages/lamplighter/dist/needs.fixture.js';
+import { isFull, needs } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { MjpegTestServer } from '../../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
 import type { NodeStatus } from '../../packages/lamplighter/dist/wire/status.js';
 import { Place } from '../place.fixture.js';
@@ -269,24 +269,28 @@ needs('chromium')('the dashboard', () => {
     await victim.context().close();
   });
 
-  it.each([
+  const looks = [
     ['dark', 1440],
+    ['light', 390],
     ['light', 1440],
     ['dark', 390],
-    ['light', 390],
-  ] as const)('has nothing serious for axe and nothing cut off, %s, %i px', async (colorScheme, width) => {
-    const reader = await onlooker.page({ colorScheme, viewport: { width, height: 900 } });
-    for (const node of ['office', 'relay'] as const) {
-      await reader.goto(url(node));
-      await reader.waitForSelector('.chart canvas');
-      await reader.evaluate(`document.querySelectorAll('details').forEach((one) => (one.open = true))`);
+  ] as const;
+  it.each(isFull ? looks : looks.slice(0, 2))(
+    'has nothing serious for axe and nothing cut off, %s, %i px',
+    async (colorScheme, width) => {
+      const reader = await onlooker.page({ colorScheme, viewport: { width, height: 900 } });
+      for (const node of ['office', 'relay'] as const) {
+        await reader.goto(url(node));
+        await reader.waitForSelector('.chart canvas');
+        await reader.evaluate(`document.querySelectorAll('details').forEach((one) => (one.open = true))`);
+        expect(await seriousFaults(reader)).toEqual([]);
+        expect(await reader.evaluate('document.documentElement.scrollWidth')).toBe(width);
+      }
+      await reader.goto(`${url('office')}/login`);
       expect(await seriousFaults(reader)).toEqual([]);
-      expect(await reader.evaluate('document.documentElement.scrollWidth')).toBe(width);
-    }
-    await reader.goto(`${url('office')}/login`);
-    expect(await seriousFaults(reader)).toEqual([]);
-    await reader.context().close();
-  });
+      await reader.context().close();
+    },
+  );
 
   it('can be used by keyboard alone', async () => {
     const reader = await onlooker.page();

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { TRICKLE_PORT } from '../../packages/lamplighter/dist/wire/trickle.js';
 import { Place } from '../place.fixture.js';
 import { bootGuest, endGuests, type Guest } from './guest.fixture.js';
-import { isFull } from '../../packages/lamplighter/dist/needs.fixture.js';
+import { inFull } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './kernel.fixture.js';
 
 const DIST = fileURLToPath(new URL('../../packages/lamplighter/dist', import.meta.url));
@@ -30,7 +30,7 @@ interface Said {
   readonly values?: Readonly<Record<string, unknown>>;
 }
 
-(isFull ? needsGuest() : describe.skip)('what parts copies of a guest', () => {
+inFull(() => needsGuest())('what parts copies of a guest', () => {
   let place: Place;
   let guest: Guest;
 

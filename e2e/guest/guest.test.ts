@@ -5,11 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runs } from '../proc.fixture.js';
 import { type Guest, bootGuest, endGuests } from './guest.fixture.js';
+import { inFull } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './kernel.fixture.js';
 
 const PROGRAM = fileURLToPath(new URL('../../packages/lamplighter/bin/lamplighter.js', import.meta.url));
 
-needsGuest()('a guest', () => {
+inFull(() => needsGuest())('a guest', () => {
   let guest: Guest;
   let share: string;
 
@@ -90,7 +91,7 @@ needsGuest()('a guest', () => {
   });
 });
 
-needsGuest()('a guest that cannot boot', () => {
+inFull(() => needsGuest())('a guest that cannot boot', () => {
   it('is an error that quotes its console', async () => {
     await expect(bootGuest({ append: 'rdinit=/nowhere' })).rejects.toThrow(/not syncing/);
   });

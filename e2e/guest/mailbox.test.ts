@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Place } from '../place.fixture.js';
 import { Command, endAll, eventually, freePorts, partOf, run, untilStatus } from '../processes.fixture.js';
 import { bootGuest, endGuests, type Guest } from './guest.fixture.js';
-import { isFull as isFullRun } from '../../packages/lamplighter/dist/needs.fixture.js';
+import { inFull } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './kernel.fixture.js';
 
 const DIST = fileURLToPath(new URL('../../packages/lamplighter/dist', import.meta.url));
@@ -23,7 +23,7 @@ const SHARES = [
   ...(existsSync(VIRTIOFSD) ? [{ kind: 'virtiofs', folder: '/run/virtiofs' }] : []),
 ] as const;
 
-(isFullRun ? needsGuest() : describe.skip)('a mailbox that a host shares with a guest', () => {
+inFull(() => needsGuest())('a mailbox that a host shares with a guest', () => {
   let place: Place;
   let admin: number;
   let config: string;

@@ -5,13 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { closure, packageClosure } from './closure.fixture.js';
 import { type Guest, type GuestOptions, bootGuest, endGuests } from './guest.fixture.js';
+import { inFull } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { needsGuest } from './kernel.fixture.js';
 
 const PACKAGE = fileURLToPath(new URL('../../packages/lamplighter', import.meta.url));
 const FIRST = '11111111-2222-3333-4444-555555555555';
 const OTHER = '99999999-8888-7777-6666-555555555555';
 
-needsGuest()('a guest whose state was saved', () => {
+inFull(() => needsGuest())('a guest whose state was saved', () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'lamplighter-saved-'));
   const savedState = path.join(folder, 'state');
   const copied = closure([process.execPath], packageClosure(PACKAGE));

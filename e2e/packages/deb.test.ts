@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { inFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import { builtDeb, DEB_TOOLS, EPOCH } from './deb.fixture.js';
 import {
   COMPILERS,
@@ -36,11 +36,7 @@ const NOT_LOADED = /\.(test|fixture|compliance)\.|\/(tests?|__tests__|benchmarks
 
 const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
 
-needs(
-  ...COMPILERS,
-  ...DEB_TOOLS,
-  'lintian',
-)('the Debian package', () => {
+inFull(() => needs(...COMPILERS, ...DEB_TOOLS, 'lintian'))('the Debian package', () => {
   const { folder, remove } = temporaryFolder();
   afterAll(remove);
   const root = path.join(folder, 'root');

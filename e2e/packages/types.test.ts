@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { inFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import {
   COMPILERS,
   fetched,
@@ -56,7 +56,7 @@ const USE = `
   process.exit();
 `;
 
-needs(...COMPILERS, 'tar')('whoever writes TypeScript', () => {
+inFull(() => needs(...COMPILERS, 'tar'))('whoever writes TypeScript', () => {
   const { folder: project, remove } = temporaryFolder();
   afterAll(remove);
   beforeAll(() => {

@@ -22,6 +22,16 @@ export function needs(...programs: readonly string[]): (name: string, body: () =
   };
 }
 
+/**
+ * A `describe` for what only the full run has; elsewhere it is skipped, and what it needs is not looked for.
+ * @param needed - makes the real one
+ */
+export function inFull(
+  needed: () => (name: string, body: () => void) => void,
+): (name: string, body: () => void) => void {
+  return isFull ? needed() : describe.skip;
+}
+
 function isOnPath(program: string): boolean {
   return (process.env['PATH'] ?? '').split(path.delimiter).some((folder) => {
     try {

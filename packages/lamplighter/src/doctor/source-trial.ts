@@ -1,4 +1,5 @@
 import type { Environment } from '../local/environment.js';
+import { abortBy } from '../local/linked-abort.js';
 import type { Source } from '../sources/source.js';
 import type { Reason, SourceReport, SourceState } from '../wire/status.js';
 
@@ -57,11 +58,7 @@ export async function trySource(
       },
       stopping.signal,
     );
-    const answer = await oneAnswer(
-      source,
-      environment,
-      AbortSignal.any([AbortSignal.timeout(answerMs), signal]),
-    );
+    const answer = await oneAnswer(source, environment, answerMs, signal);
     const restMs = seconds * 1_000 - elapsedMs();
     if (restMs > 0) await environment.timers.sleep(restMs, signal).catch(() => undefined);
     const { state, reason, basis, details } = source.status();
@@ -87,11 +84,17 @@ export async function trySource(
 async function oneAnswer(
   source: Source,
   environment: Environment,
-  signal: AbortSignal,
+  answerMs: number,
+  outer: AbortSignal,
 ): Promise<SourceTrial['answer']> {
   const askedNs = environment.monotonicNs();
-  const bytes = await source.sample(signal).catch(() => undefined);
-  if (bytes === undefined) return undefined;
-  bytes.fill(0);
-  return { bytes: bytes.length, ms: Number((environment.monotonicNs() - askedNs) / 1_000n) / 1_000 };
+  const { signal, release } = abortBy(outer, answerMs, environment.timers);
+  try {
+    const bytes = await source.sample(signal).catch(() => undefined);
+    if (bytes === undefined) return undefined;
+    bytes.fill(0);
+    return { bytes: bytes.length, ms: Number((environment.monotonicNs() - askedNs) / 1_000n) / 1_000 };
+  } finally {
+    release();
+  }
 }

@@ -2,6 +2,7 @@ import { Accumulator, LamplighterError } from '@lamplighter/core';
 import { loadTlsFiles, type TlsMaterial, type TlsOptions } from '../identity/tls-files.js';
 import { type Environment, monotonicMs } from '../local/environment.js';
 import { CloneWatch } from '../local/clone-watch.js';
+import { abortBy } from '../local/linked-abort.js';
 import { type NativeDoors, systemNative } from '../local/native-doors.js';
 import { type ProcessEnvironment, systemProcess } from '../local/process-environment.js';
 import { SeedKeeper } from '../local/seed/seed-keeper.js';
@@ -147,8 +148,8 @@ export class Node {
         this.#outgoing.cut(),
       rotateSeed: () => this.#seed.renew(),
       fetchBeacons: () => {
-        const deadline = AbortSignal.timeout(RESUME_DEADLINE_MS);
-        void this.#sources.fetchBeacons(AbortSignal.any([deadline, this.#stopping.signal]));
+        const { signal, release } = abortBy(this.#stopping.signal, RESUME_DEADLINE_MS, environment.timers);
+        void this.#sources.fetchBeacons(signal).finally(release);
       },
       onResume: (resume) => {
         const { sign, os } = resume;

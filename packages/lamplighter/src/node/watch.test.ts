@@ -86,7 +86,7 @@ describe('watching a node', () => {
     ]);
     expect(tell(statusOf({ fleet: fleetOf({ certificate: { ...certificate, serial: '40BB' } }) }))).toEqual([
       'info | certificate | certificate is ok',
-      'info | certificate | another certificate is used, until 2030-01-01T00:00:00.000Z',
+      'info | certificate | another certificate is used, 40BB, until 2030-01-01T00:00:00.000Z',
     ]);
     if (policy === undefined) throw new Error('the fixture has one');
     const stale = { code: 'ERR_POLICY_STALE', message: 'no answer' } as const;

@@ -62,7 +62,7 @@ export function watchStates(
       events.add({
         level: 'info',
         part: 'certificate',
-        text: `another certificate is used, until ${certificate.notAfter}`,
+        text: `another certificate is used, ${certificate.serial}, until ${certificate.notAfter}`,
       }),
     );
     complain('policy', policy?.reason);

@@ -1,12 +1,12 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
+import { type LinkedAbort, linkedAbort } from '../local/linked-abort.js';
 import { checkRange } from '../local/range.js';
 import { NO_BASIS } from '../wire/basis.js';
 import type { SourceReport } from '../wire/status.js';
 import { TRICKLE_HELLO, TrickleGreeting } from '../wire/trickle.js';
 import { FileDoor } from './process/file-door.js';
 import { hearStream } from './process/hearing.js';
-import { type LinkedAbort, linkedAbort } from './process/linked-abort.js';
 import { Pace } from './process/pace.js';
 import { hearProgram } from './process/program.js';
 import { Sampler } from './sampler.js';

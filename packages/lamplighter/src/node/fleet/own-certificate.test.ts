@@ -43,7 +43,6 @@ async function owned(paths: TlsPaths, authority?: Renewer, now: () => TlsPaths =
     authority,
     environment,
     log: {
-      info: () => undefined,
       warn: (fields: unknown) => void logged.push(fields),
     },
     onChange: (changed) => {

@@ -27,7 +27,7 @@ export interface OwnCertificateOptions {
   /** Undefined where certificates are made by somebody else, who replaces the files. */
   readonly authority: Renewer | undefined;
   readonly environment: Environment;
-  readonly log: Pick<Log, 'info' | 'warn'>;
+  readonly log: Pick<Log, 'warn'>;
   /** Hears of every new certificate, whoever made it; from then on `current` gives it. */
   readonly onChange: (tls: TlsMaterial) => void;
 }
@@ -168,8 +168,6 @@ export class OwnCertificate {
       this.#unrenewed = undefined;
       this.#failures = 0;
       onChange(tls);
-      const { identity, notAfter } = tls;
-      log.info({ serial: identity.serial, notAfter: notAfter.toISOString() }, 'another certificate is used');
     } catch (error) {
       const fault = asRenewal(error);
       // Said once for each way in which they cannot be used, not at every look.

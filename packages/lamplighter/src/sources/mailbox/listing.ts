@@ -1,7 +1,7 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
 import { startLeashed } from '../process/leashed-child.js';
-import { linkedAbort } from '../process/linked-abort.js';
+import { linkedAbort } from '../../local/linked-abort.js';
 
 /** What the kernel calls descriptor 3 of the child, and so how the names begin that it prints. */
 const FOLDER_OF_CHILD = '/proc/self/fd/3/';

@@ -6,7 +6,7 @@ import { NO_BASIS } from '../../wire/basis.js';
 import { MAX_MAILBOX_FILE_BYTES } from '../../wire/mailbox.js';
 import type { SourceReport } from '../../wire/status.js';
 import { FileDoor, noAnswer } from '../process/file-door.js';
-import { linkedAbort } from '../process/linked-abort.js';
+import { linkedAbort } from '../../local/linked-abort.js';
 import { Sampler } from '../sampler.js';
 import type { Source, SourceSink } from '../source.js';
 import { SourceLife } from '../source-life.js';

@@ -1,6 +1,6 @@
 import { LamplighterError } from '@lamplighter/core';
 import type { Environment } from '../../local/environment.js';
-import { type LinkedAbort, linkedAbort } from './linked-abort.js';
+import { type LinkedAbort, linkedAbort } from '../../local/linked-abort.js';
 
 /** Ends an attempt in which nothing was heard for too long, by the monotonic clock. Closed by whoever made it. */
 export class Silence {
