@@ -112,7 +112,9 @@ needs(
       const { stdout } = await run(['agent', '--once', '--config', file], { env });
       const modules = stdout.split('\n').filter((line) => line.startsWith('file:'));
       expect(modules.length).toBeGreaterThan(0);
-      return modules.some((url) => readFileSync(fileURLToPath(url), 'utf8').includes('function fetchPollen('));
+      return modules.some((url) =>
+        readFileSync(fileURLToPath(url), 'utf8').includes('function fetchPollen('),
+      );
     };
     expect(await loaded([debianInTheClear()])).toBe(true);
     expect(await loaded([])).toBe(false);

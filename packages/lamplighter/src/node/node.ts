@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Accumulator, LamplighterError } from '@lamplighter/core';
 import { loadTlsFiles, type TlsMaterial, type TlsOptions } from '../identity/tls-files.js';
 import { type Environment, monotonicMs } from '../local/environment.js';
@@ -175,6 +176,8 @@ export class Node {
     this.#seeded = new Promise((resolve, reject) => {
       this.#settleSeeded = { resolve, reject };
     });
+    // As many listen as there are parts.
+    setMaxListeners(0, this.#stopping.signal, this.#cutting.signal);
     // Who waits for it hears of a rejection; when nobody waits it is no fault.
     this.#seeded.catch(() => undefined);
   }

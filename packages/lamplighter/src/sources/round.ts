@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { compareLabels, type Part } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
 import type { Source } from './source.js';
@@ -38,6 +39,8 @@ async function askOutside(
   const closing = new AbortController();
   const timer = environment.timers.after(deadlineMs, () => closing.abort());
   const closed = AbortSignal.any([closing.signal, signal]);
+  // Every source listens to it, and there may be many.
+  setMaxListeners(0, closed);
   try {
     return await Promise.all(
       sources.map(async (source) => ({ label: labelOf(source), bytes: await byDeadline(source, closed) })),
