@@ -63,7 +63,10 @@ export function fixedEnvironment(osByte = 0x5a): FixedEnvironment {
       turn: () => Promise.resolve(),
       sleep: (delayMs, signal) =>
         new Promise((resolve, reject) => {
-          const timer = add(delayMs, undefined, resolve);
+          const timer = add(delayMs, undefined, () => {
+            signal?.removeEventListener('abort', onAbort);
+            resolve();
+          });
           const onAbort = (): void => {
             timer.cancel();
             reject(new DOMException('aborted', 'AbortError'));
