@@ -8,6 +8,7 @@ import { fetchBeacon } from '../packages/lamplighter/dist/wire/beacon.js';
 import { UpstreamAgent } from '../packages/lamplighter/dist/wire/client.js';
 import type { HistoryReport } from '../packages/lamplighter/dist/wire/history.js';
 import type { NodeStatus } from '../packages/lamplighter/dist/wire/status.js';
+import { Onlooker, statusesOf } from './dashboard/dashboard.fixture.js';
 import { filming } from './lamps.fixture.js';
 import { Place } from './place.fixture.js';
 import {
@@ -126,12 +127,12 @@ async function status(): Promise<NodeStatus> {
   return now;
 }
 
+const BEACONS = 'lamplighter_beacons_total{outlet="beacon",kind="beacon"}';
+const beaconsIn = (now: NodeStatus): number => Number(partOf(now, 'outlets', 'beacon').details['beacons']);
+
 /** What a status and the metrics both count, as both name it. */
 const BOTH: readonly [metric: string, read: (now: NodeStatus) => number][] = [
-  [
-    'lamplighter_beacons_total{outlet="beacon",kind="beacon"}',
-    (now) => Number(partOf(now, 'outlets', 'beacon').details['beacons']),
-  ],
+  [BEACONS, beaconsIn],
   [
     'lamplighter_outlet_bytes_total{outlet="beacon",kind="beacon"}',
     (now) => partOf(now, 'outlets', 'beacon').bytes,
@@ -185,7 +186,7 @@ describe('the truth about a node', () => {
     const { values } = await metrics();
     expect(partOf(now, 'outlets', 'beacon')).toMatchObject({ bytes: got * 64, details: { beacons: got } });
     expect(now.listener?.refused.quota).toBe(refused);
-    expect(values.get('lamplighter_beacons_total{outlet="beacon",kind="beacon"}')).toBe(got);
+    expect(values.get(BEACONS)).toBe(got);
     expect(values.get('lamplighter_listener_refused_total{reason="quota"}')).toBe(refused);
 
     const report = await eventually('the history has seen the end', async () => {
@@ -269,6 +270,44 @@ const promtool = (args: readonly string[], input?: string) => {
   });
   return { code, said: stdout + stderr };
 };
+
+needs('chromium')('the page of a node', () => {
+  it('says what the status and the metrics say, under load and after it', async () => {
+    await relay();
+    const onlooker = await Onlooker.open();
+    const told = new Set<number>();
+    const stop = statusesOf(`http://127.0.0.1:${ports.admin}/v1/events`, (now) => told.add(beaconsIn(now)));
+    try {
+      const page = await onlooker.page();
+      await page.goto(`http://127.0.0.1:${ports.admin}/`);
+      const shown = async (): Promise<number> =>
+        Number(((await page.textContent('.clients .figure')) ?? '').replaceAll('\u202f', '') || NaN);
+      await eventually('the page', async () => (await shown()) === 0);
+      const clients = await Promise.all(MACHINES.map((name) => new Client().start(name)));
+
+      const looks = new Set<number>();
+      await eventually('six figures under load', async () => {
+        const look = await shown();
+        // The page is up to a second behind, never ahead.
+        expect(look).toBeLessThanOrEqual((await metrics()).values.get(BEACONS) ?? NaN);
+        looks.add(look);
+        return looks.size >= 6;
+      });
+      await eventually('the node to have said each', () => [...looks].every((look) => told.has(look)));
+      await Promise.all(clients.map((client) => client.stop()));
+
+      const got = clients.reduce((sum, client) => sum + client.got, 0);
+      expect(got).toBeGreaterThan(100);
+      await eventually('the page has seen the end', async () => (await shown()) === got);
+      expect(beaconsIn(await status())).toBe(got);
+      expect((await metrics()).values.get(BEACONS)).toBe(got);
+      expect(onlooker.complaints).toEqual([]);
+    } finally {
+      stop();
+      await onlooker.close();
+    }
+  });
+});
 
 needs('promtool')('as Prometheus itself sees it', () => {
   const folder = fileURLToPath(new URL('../deploy/prometheus/', import.meta.url));

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import http from 'node:http';
 import { createRequire } from 'node:module';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { createJpegEncoder } from '../../packages/lamplighter/dist/demo/wall/jpeg.js';
@@ -9,6 +10,7 @@ import {
   begin,
   part,
 } from '../../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
+import type { NodeStatus } from '../../packages/lamplighter/dist/wire/status.js';
 import type { Place } from '../place.fixture.js';
 import { run } from '../processes.fixture.js';
 
@@ -111,4 +113,22 @@ export async function seriousFaults(page: Page): Promise<string[]> {
       .map(({ id, nodes }) => id + ': ' + nodes.map(({ target }) => target.join(' ')).join(', ')))`,
   );
   return Array.isArray(found) ? found.map(String) : ['axe did not run'];
+}
+
+/** For tests: every status that a node tells those who watch. @returns the way to listen no more */
+export function statusesOf(url: string, hear: (status: NodeStatus) => void): () => void {
+  const asking = http.get(url, (response) => {
+    let rest = '';
+    response.setEncoding('utf8').on('data', (text: string) => {
+      const frames = (rest + text).split('\n\n');
+      rest = frames.pop() ?? '';
+      for (const frame of frames) {
+        const data = /^event: status\n(?:.*\n)*?data: (.*)$/m.exec(frame)?.[1];
+        if (data !== undefined) hear(JSON.parse(data) as NodeStatus);
+      }
+    });
+    response.on('error', () => undefined);
+  });
+  asking.on('error', () => undefined);
+  return () => asking.destroy();
 }

@@ -1,13 +1,11 @@
 import { createHash, createHmac } from 'node:crypto';
-import http from 'node:http';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { isFull, needs } from '../../packages/lamplighter/dist/needs.fixture.js';
 import { MjpegTestServer } from '../../packages/lamplighter/dist/sources/camera/mjpeg-server.fixture.js';
-import type { NodeStatus } from '../../packages/lamplighter/dist/wire/status.js';
 import { Place } from '../place.fixture.js';
 import { Command, endAll, eventually, freePorts, run, untilStatus } from '../processes.fixture.js';
-import { FilmedWall, loginLink, Onlooker, seriousFaults } from './dashboard.fixture.js';
+import { FilmedWall, loginLink, Onlooker, seriousFaults, statusesOf } from './dashboard.fixture.js';
 
 /** From a fault in the camera to words on the page. */
 const FAULT_MS = 5_000;
@@ -108,7 +106,7 @@ needs('chromium')('the dashboard', () => {
     await office();
     const told = new Set<string>();
     const drains = new Set<number>();
-    const stop = listen(`${url('office')}/v1/events`, ({ generator }) => {
+    const stop = statusesOf(`${url('office')}/v1/events`, ({ generator }) => {
       told.add(JSON.stringify(generator.pools.map(({ bytes, drains: times }) => [bytes, times])));
     });
     const looks: string[] = [];
@@ -369,21 +367,3 @@ needs('chromium')('the dashboard with WebGL', () => {
     await onlooker.close();
   });
 });
-
-/** Hears every status of an event stream. @returns ends it */
-function listen(url: string, hear: (status: NodeStatus) => void): () => void {
-  const asking = http.get(url, (response) => {
-    let rest = '';
-    response.setEncoding('utf8').on('data', (text: string) => {
-      const frames = (rest + text).split('\n\n');
-      rest = frames.pop() ?? '';
-      for (const frame of frames) {
-        const data = /^event: status\n(?:.*\n)*?data: (.*)$/m.exec(frame)?.[1];
-        if (data !== undefined) hear(JSON.parse(data) as NodeStatus);
-      }
-    });
-    response.on('error', () => undefined);
-  });
-  asking.on('error', () => undefined);
-  return () => asking.destroy();
-}
