@@ -2,10 +2,10 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { isFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import { builtDeb } from './deb.fixture.js';
 import { Debian, needsDebian } from './debian.fixture.js';
-import { fetched, IS_FULL, LONGEST_SETUP_MS, ran, ROOT, temporaryFolder } from './packed.fixture.js';
+import { fetched, LONGEST_SETUP_MS, ran, ROOT, temporaryFolder } from './packed.fixture.js';
 
 const CONTAINER = path.join(ROOT, 'packaging/container');
 const CONTAINERFILE = readFileSync(path.join(CONTAINER, 'Containerfile'), 'utf8');
@@ -156,7 +156,7 @@ needsDebian('the image, made by its steps on a bare Debian 12', () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0 || !IS_FULL)('(needs root, in full runs)', () => {
+describe.skipIf(process.getuid?.() !== 0 || !isFull)('(needs root, in full runs)', () => {
   needs(
     'buildah',
     'debootstrap',

@@ -2,17 +2,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { inFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { isFull, inFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import { builtDeb, DEB_TOOLS, EPOCH } from './deb.fixture.js';
-import {
-  COMPILERS,
-  IS_FULL,
-  LONGEST_SETUP_MS,
-  manifest,
-  ran,
-  ROOT,
-  temporaryFolder,
-} from './packed.fixture.js';
+import { COMPILERS, LONGEST_SETUP_MS, manifest, ran, ROOT, temporaryFolder } from './packed.fixture.js';
 
 const HOME = 'usr/lib/lamplighter';
 const MODULES = `${HOME}/node_modules`;
@@ -52,7 +44,7 @@ inFull(() => needs(...COMPILERS, ...DEB_TOOLS, 'lintian'))('the Debian package',
       .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)));
   }, LONGEST_SETUP_MS);
 
-  it.runIf(IS_FULL)(
+  it.runIf(isFull)(
     'built again, in another place and by somebody with other habits, is the same bytes',
     () => {
       const habits = { TMPDIR: folder, TZ: 'Pacific/Apia', LC_ALL: 'C' };
@@ -151,7 +143,7 @@ inFull(() => needs(...COMPILERS, ...DEB_TOOLS, 'lintian'))('the Debian package',
     expect(Number(kib)).toBeLessThan(125_000);
   });
 
-  it.runIf(IS_FULL)(
+  it.runIf(isFull)(
     'there is one for arm64, with its own Node and addon',
     () => {
       const arm = builtDeb(path.join(folder, 'arm64'), { architecture: 'arm64' });

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
-import { needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { isFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import { descendants } from '../proc.fixture.js';
 import { eventually } from '../processes.fixture.js';
-import { IS_FULL, ran, ROOT } from './packed.fixture.js';
+import { ran, ROOT } from './packed.fixture.js';
 
 const RUN_DEADLINE_MS = 120_000;
 
@@ -110,7 +110,7 @@ export class Debian {
 
 /** A `describe` for tests in a Debian of their own: in full runs, because each takes a minute. */
 export function needsDebian(name: string, body: () => void): void {
-  describe.skipIf(process.getuid?.() !== 0 || !IS_FULL)('(needs root, in full runs)', () => {
+  describe.skipIf(process.getuid?.() !== 0 || !isFull)('(needs root, in full runs)', () => {
     needs('unshare', 'setpriv', 'nsenter', 'mount', 'ip', 'debootstrap', 'dpkg-deb')(name, body);
   });
 }

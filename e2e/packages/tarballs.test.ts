@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { isFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import {
   COMPILERS,
   fetched,
-  IS_FULL,
   LONGEST_SETUP_MS,
   manifest,
   moduleFolder,
@@ -127,7 +126,7 @@ needs(...COMPILERS, 'readelf')('npm tarballs', () => {
     });
   });
 
-  it.runIf(IS_FULL)('are the same bytes when they are made again', () => {
+  it.runIf(isFull)('are the same bytes when they are made again', () => {
     const again = packed(path.join(folder, 'again'));
     const hash = (file: string): string => createHash('sha512').update(readFileSync(file)).digest('hex');
     for (const name of Object.keys(again) as (keyof typeof again)[]) {

@@ -2,11 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { inFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
+import { isFull, inFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
 import {
   COMPILERS,
   fetched,
-  IS_FULL,
   LONGEST_SETUP_MS,
   manifest,
   printed,
@@ -77,7 +76,7 @@ inFull(() => needs(...COMPILERS, 'tar'))('whoever writes TypeScript', () => {
       const args = [
         '--strict',
         '--skipLibCheck',
-        `${!isQuick && !IS_FULL}`,
+        `${!isQuick && !isFull}`,
         '--target',
         'es2023',
         '--types',
@@ -103,7 +102,7 @@ inFull(() => needs(...COMPILERS, 'tar'))('whoever writes TypeScript', () => {
       },
     );
 
-    const settings = isQuick || IS_FULL ? [...SETTINGS, ...FURTHER_SETTINGS] : SETTINGS;
+    const settings = isQuick || isFull ? [...SETTINGS, ...FURTHER_SETTINGS] : SETTINGS;
     check.each(settings)('%s: every entry has its types', (__, options, files) => {
       expect(compiled(files, [...options, '--noEmit'])).toEqual([]);
     });

@@ -6,7 +6,7 @@ export { wipe } from './bytes.js';
 export * from './errors.js';
 
 // Mixing: DESIGN section 5.
-export { compareLabels, isPartLabel, PART_LABELS, type PartKind } from './labels.js';
+export { compareLabels, isPartLabel, PART_LABELS, type PartKind, SEPARATOR_LABELS } from './labels.js';
 export { encode, type Part } from './encoding.js';
 export { MIX_LENGTH_BYTES, mix, noSecretKey } from './mix.js';
 export { hkdfExpand, hkdfExtract } from './hkdf.js';

@@ -1,11 +1,5 @@
-/**
- * Every kind of part there is, in the order in which parts stand in an encoding. Source: DESIGN section 5.
- *
- * The order is part of the format: inserting or moving a kind changes no encoded byte of lists that stay legal, but makes
- * other lists legal. Append with care, never reorder.
- */
-export const PART_LABELS = Object.freeze([
-  // who and which: separators, never secrets
+/** Parts that tell who asks, which answer it is, and this moment and machine from others. Separators, never secrets. */
+export const SEPARATOR_LABELS = Object.freeze([
   'certificate',
   'nonce',
   'start',
@@ -16,6 +10,16 @@ export const PART_LABELS = Object.freeze([
   'counter',
   'vm-generation',
   'cycles',
+] as const);
+
+/**
+ * Every kind of part there is, in the order in which parts stand in an encoding. Source: DESIGN section 5.
+ *
+ * The order is part of the format: inserting or moving a kind changes no encoded byte of lists that stay legal, but makes
+ * other lists legal. Append with care, never reorder.
+ */
+export const PART_LABELS = Object.freeze([
+  ...SEPARATOR_LABELS,
   // what comes from elsewhere
   'root',
   'camera',

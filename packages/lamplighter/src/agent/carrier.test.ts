@@ -24,7 +24,7 @@ function ports(udev: boolean): { fs: typeof fs } {
       realpath: async (file: string) => links[file] ?? (known.includes(file) ? file : missing()),
       readdir: async () => ['vport0p1', 'vport0p2'],
       readFile: async (file: string) => files[file] ?? missing(),
-      stat: async (file: string) => (`${file}/name` in files ? {} : missing()),
+      lstat: async (file: string) => (`${file}/name` in files ? {} : missing()),
     } as unknown as typeof fs,
   };
 }

@@ -5,6 +5,7 @@ import { openCharacterDevice } from '../sources/character-device.js';
 import { connectCarrier } from '../wire/carrier-client.js';
 import type { OutgoingConnections } from '../wire/outgoing.js';
 import type { Upstream } from '../wire/upstream.js';
+import { isThere } from '../local/is-there.js';
 
 /** The part of a relay's configuration that says how to get there. */
 export interface RelayAddress {
@@ -51,7 +52,7 @@ export async function findVirtioPort(device: string, { fs }: Pick<Environment, '
   const file = await fs.realpath(device).catch(() => undefined);
   if (file !== undefined) {
     // The kernel lists its ports by the names their devices have.
-    if (await isThere(path.join(PORTS, path.basename(file)), fs)) return file;
+    if (await isThere({ fs }, path.join(PORTS, path.basename(file)))) return file;
     throw new LamplighterError('ERR_DEVICE', `${device} is no virtio-serial port`, {
       hint: `ports have names in ${LINKS}`,
     });
@@ -70,11 +71,4 @@ export async function findVirtioPort(device: string, { fs }: Pick<Environment, '
         ? 'this machine has no virtio-serial ports: give the guest one, and load virtio_console'
         : `there is ${[...names.keys()].join(', ')}`,
   });
-}
-
-async function isThere(file: string, fs: Environment['fs']): Promise<boolean> {
-  return fs.stat(file).then(
-    () => true,
-    () => false,
-  );
 }

@@ -4,6 +4,7 @@ import type { EnrollAnswer } from '../wire/enroll-client.js';
 import type { OutgoingConnections } from '../wire/outgoing.js';
 import { reasonOf } from '../wire/reason.js';
 import type { Reason } from '../wire/status.js';
+import { isThere } from '../local/is-there.js';
 import { boot, type BootReport } from './boot.js';
 import { loadAgentConfig } from './config-file.js';
 import { type EnrollPaths, writeConfigOnce } from './enroll-files.js';
@@ -29,13 +30,10 @@ export async function configure(
   };
   const told = relays.length === 0 && beaconPort !== undefined ? [ours] : relays;
   if (told.length === 0) {
-    const isThere = await fs.stat(paths.config).then(
-      () => true,
-      () => false,
-    );
-    if (!isThere)
+    const isWritten = await isThere({ fs }, paths.config);
+    if (!isWritten)
       onProgress(`WARNING: the relay did not say where beacons are: write ${paths.config} by hand`);
-    return { isThere, made: false };
+    return { isThere: isWritten, made: false };
   }
   const folder = resolve(state);
   const made = await writeConfigOnce(

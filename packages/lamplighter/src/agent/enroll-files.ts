@@ -7,6 +7,8 @@ import { replaceIdentity } from '../identity/identity-files.js';
 import { readTrustFile, trustFile, type TrustDocument } from '../identity/trust-list.js';
 import { replaceDurably } from '../local/durable-file.js';
 import type { Environment } from '../local/environment.js';
+import { isThere } from '../local/is-there.js';
+import { type LockFile, openLockFile } from '../local/lock-file.js';
 import type { NativeDoors } from '../local/native-doors.js';
 
 /** Where enrolment puts what, all in one folder. */
@@ -40,25 +42,23 @@ export function enrollPaths(folder: string): EnrollPaths {
 
 /**
  * Makes the folder and runs what two enrolments must not do there at once.
- * @param native - without the addon there is no lock; each file changes whole all the same, and the last one wins
+ * @param doors - without the addon there is no lock; each file changes whole all the same, and the last one wins
  * @throws LamplighterError ERR_OUTPUT_FILE when the folder cannot be written to, or another enrolment is at work in it
  */
 export async function inEnrollFolder<T>(
   { folder }: EnrollPaths,
-  { environment, native }: { environment: Environment; native: Pick<NativeDoors, 'lockFile'> },
+  doors: { environment: Environment; native: Pick<NativeDoors, 'lockFile'> },
   body: () => Promise<T>,
 ): Promise<T> {
-  const { fs } = environment;
-  let lock: Awaited<ReturnType<Environment['fs']['open']>>;
+  let lock: LockFile;
   try {
-    await fs.mkdir(folder, { recursive: true, mode: 0o700 });
-    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-    lock = await fs.open(join(folder, 'enroll.lock'), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    await doors.environment.fs.mkdir(folder, { recursive: true, mode: 0o700 });
+    lock = await openLockFile(join(folder, 'enroll.lock'), doors);
   } catch (cause) {
     throw unwritable(folder, cause);
   }
   try {
-    const tried = native.lockFile(lock.fd, { exclusive: true });
+    const tried = await lock.take(0);
     if (tried.supported && !tried.value.locked) {
       throw new LamplighterError('ERR_OUTPUT_FILE', `another enrolment is at work in ${folder}`, {
         hint: 'wait for its end',
@@ -66,8 +66,7 @@ export async function inEnrollFolder<T>(
     }
     return await body();
   } finally {
-    // Also unlocks.
-    await lock.close();
+    await lock.release();
   }
 }
 
@@ -147,11 +146,7 @@ export async function writeConfigOnce(
   content: object,
   fs: Environment['fs'],
 ): Promise<boolean> {
-  const isThere = await fs.lstat(config).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return false;
+  if (await isThere({ fs }, config)) return false;
   try {
     await replaceDurably(fs, config, Buffer.from(`${JSON.stringify(content, null, 2)}\n`), 0o644);
     return true;

@@ -1,5 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import type { Environment } from '../local/environment.js';
+import { isThere } from '../local/is-there.js';
 
 /** What of one agent or node lies on a disk. Paths are absolute. */
 export interface SealedPlace {
@@ -174,7 +175,7 @@ export async function keyOfCa(
   const folders = [state, join(state, 'ca'), ...trust.map((path) => dirname(path)), authority ?? state];
   for (const folder of folders) {
     const path = join(folder, 'ca.key');
-    if (await isThere(path, fs)) return path;
+    if (await isThere({ fs }, path)) return path;
   }
   return undefined;
 }
@@ -192,14 +193,8 @@ async function each(
   fs: Environment['fs'],
   then: (path: string) => void,
 ): Promise<void> {
-  for (const path of paths) if (await isThere(path, fs)) then(path);
+  for (const path of paths) if (await isThere({ fs }, path)) then(path);
 }
-
-const isThere = (path: string, fs: Environment['fs']): Promise<boolean> =>
-  fs.lstat(path).then(
-    () => true,
-    () => false,
-  );
 
 /** A folder that is missing holds nothing; one that may not be read is an error. */
 async function namesIn(folder: string, fs: Environment['fs']): Promise<readonly string[]> {

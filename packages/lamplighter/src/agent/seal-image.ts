@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path';
 import { LamplighterError } from '@lamplighter/core';
 import { replaceDurably } from '../local/durable-file.js';
 import type { Environment } from '../local/environment.js';
+import { openLockFile } from '../local/lock-file.js';
 import type { NativeDoors } from '../local/native-doors.js';
+import { SEED_LOCK_NAME } from '../local/seed/seed-store.js';
 import { enrollPaths, inEnrollFolder } from './enroll-files.js';
 import { residentAgent } from './report-file.js';
 import {
@@ -163,10 +165,9 @@ async function inAllLocks<T>(
   const inside = (): Promise<T> => inAllLocks(others, doors, body);
   const withSeed = async (): Promise<T> => {
     await fs.mkdir(place.state, { recursive: true, mode: 0o700 });
-    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-    const lock = await fs.open(join(place.state, 'seed.lock'), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    const lock = await openLockFile(join(place.state, SEED_LOCK_NAME), doors);
     try {
-      const tried = doors.native.lockFile(lock.fd, { exclusive: true });
+      const tried = await lock.take(0);
       if (tried.supported && !tried.value.locked) {
         throw new LamplighterError('ERR_SEAL', `somebody is using the machine seed in ${place.state}`, {
           hint: 'stop the agent or node that does, then seal again',
@@ -174,8 +175,7 @@ async function inAllLocks<T>(
       }
       return await inside();
     } finally {
-      // Also unlocks.
-      await lock.close();
+      await lock.release();
     }
   };
   try {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { SealedPlace } from '../agent/seal-image-plan.js';
 import type { SealReport } from '../agent/seal-image.js';
 import type { Environment } from '../local/environment.js';
+import { isThere } from '../local/is-there.js';
 import type { AgentFlags } from './agent-run.js';
 import { answer, say } from './terminal.js';
 
@@ -100,9 +101,3 @@ async function nodePlaces(
     },
   ];
 }
-
-const isThere = (environment: Environment, path: string): Promise<boolean> =>
-  environment.fs.lstat(path).then(
-    () => true,
-    () => false,
-  );

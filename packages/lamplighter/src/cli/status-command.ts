@@ -150,7 +150,7 @@ async function configuredPlace(file: string) {
   const [{ loadNodeConfig }, { systemEnvironment }, { isLoopback }] = await Promise.all([
     import('../node/config.js'),
     import('../local/environment.js'),
-    import('../node/admin/request-checks.js'),
+    import('../wire/network.js'),
   ]);
   const { admin, tls } = await loadNodeConfig(systemEnvironment(), file);
   const { host, port } = admin;

@@ -1,7 +1,7 @@
 import { clockFault } from '../agent/clock.js';
 import type { TlsMaterial } from '../identity/tls-files.js';
+import { isThere } from '../local/is-there.js';
 import type { Fact } from './fact.js';
-import { isThere } from './machine-files.js';
 import { loadOwnTls } from './own-tls.js';
 import { lookAtSeed } from './seed-look.js';
 import { seedPlaces, type Subject } from './subject.js';

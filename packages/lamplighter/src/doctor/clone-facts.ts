@@ -1,9 +1,10 @@
 import type { Environment } from '../local/environment.js';
+import { isThere } from '../local/is-there.js';
 import { cpuInfo } from './cpu-info.js';
 import { lookForSeparators, SEPARATORS, type SeparatorLook, type SeparatorName } from './clone-separators.js';
 import { signsFact } from './clone-signs.js';
 import type { Fact } from './fact.js';
-import { isThere, textOf } from './machine-files.js';
+import { textOf } from './machine-files.js';
 import type { Subject } from './subject.js';
 
 /** What hypervisors call themselves in DMI, for CPUs that have no flag for it. */

@@ -1,7 +1,8 @@
 import type { Environment } from '../local/environment.js';
 import { TRICKLE_PORT } from '../wire/trickle.js';
+import { isThere } from '../local/is-there.js';
 import { currentHwrng } from './kernel-facts.js';
-import { isThere, namesIn, textOf } from './machine-files.js';
+import { namesIn, textOf } from './machine-files.js';
 import type { Subject } from './subject.js';
 
 /** What parts copies of a machine, the surest first, and what such a copy can repeat when it is the surest there is. */

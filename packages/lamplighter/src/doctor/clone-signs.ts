@@ -1,8 +1,9 @@
+import { isThere } from '../local/is-there.js';
 import { runningAgent } from './agent-facts.js';
 import { CAPABILITY, capabilitiesOf, hasCapability } from './capabilities.js';
 import type { SeparatorLook } from './clone-separators.js';
 import type { Fact } from './fact.js';
-import { isThere, numberIn } from './machine-files.js';
+import { numberIn } from './machine-files.js';
 import type { Subject } from './subject.js';
 
 /** By what an agent or node learns that its machine was cloned or restored, the surest first. */

@@ -2,8 +2,9 @@ import { LamplighterError } from '@lamplighter/core';
 import { loadAgentConfig } from '../agent/config-file.js';
 import type { Environment } from '../local/environment.js';
 import { loadNodeConfig } from '../node/config.js';
+import { isThere } from '../local/is-there.js';
 import { type Fact, actionFrom } from './fact.js';
-import { isThere, refuseOther } from './machine-files.js';
+import { refuseOther } from './machine-files.js';
 import type { Configured, Subject } from './subject.js';
 
 /** Where an agent's configuration is unless told; looked at only if it is there. */

@@ -1,8 +1,9 @@
 import type { Environment } from '../local/environment.js';
 import { StuckBytes } from '../sources/stuck-bytes.js';
+import { isThere } from '../local/is-there.js';
 import { CAPABILITY, capabilitiesOf, hasCapability } from './capabilities.js';
 import type { Fact } from './fact.js';
-import { isThere, numberIn, textOf } from './machine-files.js';
+import { numberIn, textOf } from './machine-files.js';
 import { whyNot } from './probe.js';
 import type { Subject } from './subject.js';
 

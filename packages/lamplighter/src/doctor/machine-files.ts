@@ -49,14 +49,6 @@ export async function namesIn({ fs }: Files, path: string): Promise<readonly str
   }
 }
 
-/** Whether something is there. */
-export async function isThere({ fs }: Files, path: string): Promise<boolean> {
-  return await fs.stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /**
  * Refuses what is there and is no regular file, before somebody opens it and waits for its other end.
  * @param code - of the refusal

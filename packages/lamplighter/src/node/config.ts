@@ -6,7 +6,7 @@ import type { Environment } from '../local/environment.js';
 import { entryName, filePath, port } from '../config/fields.js';
 import { readYaml, resolveTls, tlsPaths, validate } from '../config/file.js';
 import { isGuestName } from '../wire/guest-resumed.js';
-import { isLoopback } from './admin/request-checks.js';
+import { isLoopback } from '../wire/network.js';
 import { outletEntry, type PollenHttps } from './outlet-kinds.js';
 import { carrierEntry } from './carriers/config.js';
 import { audit, authority, type AuthorityConfig, quotas } from './fleet/config.js';

@@ -1,4 +1,4 @@
-import type { Reseed } from '@lamplighter/core';
+import { type Reseed, SEPARATOR_LABELS } from '@lamplighter/core';
 import type { Environment } from '../local/environment.js';
 import type { RestsOn } from '../wire/status.js';
 
@@ -13,21 +13,8 @@ export interface Speakers {
   labelled(label: string): Speaker | undefined;
 }
 
-/** Parts that tell this moment and machine from others, and the pools, whose sources have numbers: nobody was heard. */
-const NOT_HEARD: ReadonlySet<string> = new Set([
-  'certificate',
-  'nonce',
-  'start',
-  'stream',
-  'realtime',
-  'monotonic',
-  'boot-id',
-  'counter',
-  'vm-generation',
-  'cycles',
-  'root',
-  'pools',
-]);
+/** Parts for which nobody was heard: what was before, and the pools, whose sources have numbers. */
+const NOT_HEARD: ReadonlySet<string> = new Set([...SEPARATOR_LABELS, 'root', 'pools']);
 
 /**
  * What the output of a node rests on: whose bytes have reached the generator, when, and whether they may be secret. Bounded by

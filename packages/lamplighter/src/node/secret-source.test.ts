@@ -30,6 +30,7 @@ describe('what may be secret', () => {
     { kind: 'public' },
     { kind: 'pollen', url: 'http://entropy.example/' },
     { kind: 'egd', address: 'tcp:10.1.2.3:8888' },
+    { kind: 'egd', address: 'tcp:127.noise.example:8888' },
     { kind: 'process', from: { connect: 'tcp:noise.example:99' } },
   ])('not $kind, whatever it says: %j', (entry) => {
     expect(judged(entry)).toBe(false);

@@ -1,5 +1,6 @@
 import type { SourceReport } from '../wire/status.js';
 import { parseEgdAddress } from '../wire/egd-address.js';
+import { isLoopback } from '../wire/network.js';
 import type { SourceEntry } from './source-kinds.js';
 
 /**
@@ -36,5 +37,5 @@ export function isSecret(
 function isLocal(address: string): boolean {
   const endpoint = parseEgdAddress(address);
   if ('path' in endpoint) return true;
-  return endpoint.host === 'localhost' || endpoint.host === '::1' || endpoint.host.startsWith('127.');
+  return isLoopback(endpoint.host);
 }

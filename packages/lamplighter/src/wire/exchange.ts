@@ -4,10 +4,8 @@ import type { PeerIdentity } from '../identity/roles.js';
 import { completedHeaders } from './answer-headers.js';
 import type { Spending } from './gate.js';
 import { problemOf } from './problem.js';
-import { type Exchange, type ResponseStream, pathOf } from './route.js';
-
-/** What of a request's body is still swallowed after it was refused, so that the client can read why. */
-const LINGER_BYTES = 65_536;
+import { announcesNoBody, checkBodyLength, endAfterBody, gatherBody } from './request-body.js';
+import { type Exchange, type ResponseStream, pathOf, queryOf } from './route.js';
 
 const GONE = 'the client is gone';
 const NO_BYTES = new Uint8Array(0);
@@ -78,9 +76,7 @@ export class HttpExchange implements Exchange {
   }
 
   get query(): URLSearchParams {
-    const url = this.#request.url ?? '';
-    const mark = url.indexOf('?');
-    return (this.#query ??= new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)));
+    return (this.#query ??= queryOf(this.#request.url));
   }
 
   get headers(): IncomingHttpHeaders {
@@ -115,11 +111,11 @@ export class HttpExchange implements Exchange {
 
   /** Whether there is a body to wait for. @throws LamplighterError ERR_BODY_TOO_LARGE when it announces more than `maxBytes` */
   expectsBody(maxBytes: number): boolean {
-    if (this.#announcesNoBody()) {
+    if (announcesNoBody(this.headers)) {
       this.#hasBody = true;
       return false;
     }
-    if (Number(this.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    checkBodyLength(this.headers, maxBytes);
     return true;
   }
 
@@ -149,30 +145,17 @@ export class HttpExchange implements Exchange {
       this.#waitsForContinue = false;
       this.#response.writeContinue();
     }
-    const request = this.#request;
-    const chunks: Buffer[] = [];
-    let lengthBytes = 0;
-    await new Promise<void>((resolve, reject) => {
-      request.on('data', (chunk: Buffer) => {
-        lengthBytes += chunk.length;
-        if (lengthBytes > maxBytes) reject(tooLarge(maxBytes));
-        else chunks.push(chunk);
-      });
-      request.on('end', resolve);
-      request.on('error', ignore);
-      // Comes last in every case. An error with its stack is not made for each request that went well.
-      request.on('close', () => {
-        if (!request.readableEnded) reject(new LamplighterError('ERR_STOPPED', GONE));
-      });
-    });
-    this.#use(Buffer.concat(chunks));
+    this.#use(await gatherBody(this.#request, maxBytes));
   }
 
   reply(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): void {
     if (!this.#begin(status, headers, body.length)) return;
     this.#wait('write');
     if (this.#bodyIsHere() || this.#waitsForContinue) this.#response.end(body);
-    else this.#linger(body);
+    else {
+      this.#wait('body');
+      endAfterBody(this.#request, this.#response, body);
+    }
   }
 
   stream(headers: Readonly<Record<string, string>>): ResponseStream {
@@ -258,30 +241,7 @@ export class HttpExchange implements Exchange {
 
   /** Node calls a request complete only a moment after its body is here, or after it has announced none. */
   #bodyIsHere(): boolean {
-    return this.#hasBody || this.#request.complete || this.#announcesNoBody();
-  }
-
-  #announcesNoBody(): boolean {
-    const { 'content-length': lengthBytes = '0', 'transfer-encoding': coding } = this.headers;
-    return coding === undefined && Number(lengthBytes) === 0;
-  }
-
-  /**
-   * Closing a socket with unread bytes in it makes the kernel reset it, and the client would never read why it was
-   * refused. So the rest of the body is swallowed first, up to a bound and the request timeout.
-   */
-  #linger(body: Uint8Array): void {
-    this.#response.write(body);
-    this.#wait('body');
-    let swallowed = 0;
-    const finish = (): void => {
-      this.#response.end();
-    };
-    this.#request.on('end', finish);
-    this.#request.on('data', (chunk: Buffer) => {
-      swallowed += chunk.length;
-      if (swallowed > LINGER_BYTES) finish();
-    });
+    return this.#hasBody || this.#request.complete || announcesNoBody(this.headers);
   }
 
   #wait(what: Waiting['what']): void {
@@ -291,7 +251,3 @@ export class HttpExchange implements Exchange {
 }
 
 const ignore = (): void => {};
-
-function tooLarge(maxBytes: number): LamplighterError {
-  return new LamplighterError('ERR_BODY_TOO_LARGE', `the body is longer than ${maxBytes} bytes`);
-}

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { networkOf } from './network.js';
+import { isLoopback, networkOf } from './network.js';
 
 describe('networkOf', () => {
   it.each<[string | undefined, string]>([
@@ -38,4 +38,20 @@ describe('networkOf', () => {
       }),
     );
   });
+});
+
+it('loopback is what always means this machine', () => {
+  for (const name of ['localhost', '::1', '127.0.0.1', '127.255.0.1'])
+    expect(isLoopback(name), name).toBe(true);
+  for (const name of [
+    '0.0.0.0',
+    '::',
+    '127.0.0.1.x',
+    '127.1',
+    '128.0.0.1',
+    '',
+    '127.0.0.256',
+    '::ffff:127.0.0.1',
+  ])
+    expect(isLoopback(name), name).toBe(false);
 });

@@ -1,7 +1,12 @@
-import { isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 
 /** 16-bit groups of an IPv6 address that tell one customer from another (RFC 6177): who has one /64 has all its addresses. */
 const PREFIX_GROUPS = 4;
+
+/** Whether a name or address always means this machine, whatever a resolver says. */
+export function isLoopback(name: string): boolean {
+  return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
+}
 
 /**
  * Whom an address stands for when shares are given out: an IPv4 address, also one mapped into IPv6, for itself; an IPv6

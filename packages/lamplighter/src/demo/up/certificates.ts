@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { loadTlsFiles } from '../../identity/tls-files.js';
 import type { Environment } from '../../local/environment.js';
+import { isThere } from '../../local/is-there.js';
 import type { Layout } from './files.js';
 import type { CommandLine } from './processes.js';
 
@@ -11,11 +12,6 @@ const LEAST_LEFT_MS = 24 * 3_600_000;
  * The commands that make the CA and the three certificates of the chain, those left out that are not needed any more.
  */
 export async function certificateCommands(environment: Environment, layout: Layout): Promise<CommandLine[]> {
-  const exists = (path: string): Promise<boolean> =>
-    environment.fs.access(path).then(
-      () => true,
-      () => false,
-    );
   const file = (name: string): string => join(layout.certificates, name);
   const isGood = async (name: string): Promise<boolean> => {
     try {
@@ -27,12 +23,12 @@ export async function certificateCommands(environment: Environment, layout: Layo
     }
   };
 
-  const commands: CommandLine[] = (await exists(join(layout.ca, 'ca.key')))
+  const commands: CommandLine[] = (await isThere(environment, join(layout.ca, 'ca.key')))
     ? []
     : [['ca', 'init', layout.ca]];
   const hasNewCa = commands.length > 0;
   // What is there and no good any more is replaced; the CA's own files never are.
-  const replace = (await exists(layout.certificates)) ? ['--replace'] : [];
+  const replace = (await isThere(environment, layout.certificates)) ? ['--replace'] : [];
   for (const { role, name, address } of [
     { role: 'office', name: 'office', address: ['--ip', '127.0.0.1'] },
     { role: 'relay', name: 'relay', address: ['--ip', '127.0.0.1'] },

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { encode, hmac, LamplighterError, type Part, wipe } from '@lamplighter/core';
 import { replaceDurably } from '../durable-file.js';
 import type { Environment } from '../environment.js';
+import { type LockFile, openLockFile } from '../lock-file.js';
 import type { NativeDoors } from '../native-doors.js';
 import { machineMark, sameMachine } from './machine-mark.js';
 import { seedKeys, wipeKeys } from './seed-keys.js';
@@ -15,10 +16,9 @@ import {
 } from './seed-record.js';
 
 const FILE_NAME = 'seed';
-/** Locked and never renamed: a lock on the seed itself would stay behind on the old file. */
-const LOCK_NAME = 'seed.lock';
+/** A lock on the seed itself would stay behind on the old file. */
+export const SEED_LOCK_NAME = 'seed.lock';
 const LOCK_WITHIN_MS = 2_000;
-const LOCK_LOOK_EVERY_MS = 10;
 
 /** One use of the machine seed. */
 export interface SeedUse {
@@ -249,37 +249,27 @@ export class SeedStore {
    * @param body - is told why when the lock could not be had
    */
   async #withLock<T>(body: (unlocked: LamplighterError | undefined) => Promise<T>): Promise<T> {
-    const environment = this.#environment;
-    const path = join(this.#folder, LOCK_NAME);
-    const busy = (why: string) =>
-      new LamplighterError('ERR_SEED_BUSY', `the machine seed cannot be locked: ${why}`, {
-        hint: 'is another agent or node at work in the same folder',
-      });
-    let file: Awaited<ReturnType<Environment['fs']['open']>>;
+    const doors = { environment: this.#environment, native: this.#native };
+    let lock: LockFile;
     try {
-      file = await environment.fs.open(
-        path,
-        constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
-        0o600,
-      );
+      lock = await openLockFile(join(this.#folder, SEED_LOCK_NAME), doors);
     } catch (cause) {
       return await body(this.#unwritable('locked', cause));
     }
     try {
-      const untilNs = environment.monotonicNs() + BigInt(LOCK_WITHIN_MS) * 1_000_000n;
-      for (;;) {
-        const tried = this.#native.lockFile(file.fd, { exclusive: true });
-        if (!tried.supported) return await body(unlockable(tried.reason));
-        if (tried.value.locked) return await body(undefined);
-        if (environment.monotonicNs() >= untilNs) return await body(busy('somebody else holds it'));
-        await environment.timers.sleep(LOCK_LOOK_EVERY_MS);
-      }
+      const tried = await lock.take(LOCK_WITHIN_MS);
+      if (!tried.supported) return await body(unlockable(tried.reason));
+      return await body(tried.value.locked ? undefined : busy());
     } finally {
-      // Also unlocks.
-      await file.close();
+      await lock.release();
     }
   }
 }
+
+const busy = (): LamplighterError =>
+  new LamplighterError('ERR_SEED_BUSY', 'the machine seed cannot be locked: somebody else holds it', {
+    hint: 'is another agent or node at work in the same folder',
+  });
 
 /** Without a lock two could use one seed, so nobody does. */
 const unlockable = (why: string): LamplighterError =>

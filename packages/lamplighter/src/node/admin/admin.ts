@@ -14,7 +14,7 @@ import { LoginLinks } from './login-links.js';
 import { Login } from './login.js';
 import type { AdminParts } from './parts.js';
 import { OwnHost } from './own-host.js';
-import { isLoopback } from './request-checks.js';
+import { isLoopback } from '../../wire/network.js';
 import { answerRequest } from './requests.js';
 import { adminRoutes } from './routes.js';
 import { close, contextOf, guardConnections, listen, newServer } from './server.js';

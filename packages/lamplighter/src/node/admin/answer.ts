@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LamplighterError } from '@lamplighter/core';
 import { problemOf } from '../../wire/problem.js';
+import { announcesNoBody, endAfterBody } from '../../wire/request-body.js';
 
 /** One whole answer of the admin listener. */
 export interface Answer {
@@ -9,9 +10,6 @@ export interface Answer {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
 }
-
-/** What of a refused request's body is still swallowed, so that its sender can read why. */
-const LINGER_BYTES = 65_536;
 
 /** Camera and the like are for pages that say so. */
 const NO_DEVICES = 'camera=(), microphone=(), geolocation=(), display-capture=()';
@@ -58,14 +56,14 @@ export function problem(error: unknown, headers: Readonly<Record<string, string>
 export function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
   if (response.headersSent || response.destroyed) return;
   const { status, headers, body } = answer;
-  const isBodyRead = request.complete || announcesNoBody(request);
+  const isBodyRead = request.complete || announcesNoBody(request.headers);
   if (!isBodyRead) response.shouldKeepAlive = false;
   // 204 has neither a body nor a length (RFC 9110, 8.6).
   const length = status === 204 ? {} : { 'content-length': String(body.length) };
   response.writeHead(status, { ...HEADERS, ...headers, ...length });
   const told = request.method === 'HEAD' ? new Uint8Array(0) : body;
   if (isBodyRead) response.end(told);
-  else linger(request, response, told);
+  else endAfterBody(request, response, told);
 }
 
 /** What is said on a connection on which no request could be read; it is closed after that. */
@@ -80,22 +78,4 @@ export function rawBadRequest(code: string): Uint8Array {
   const fields = { ...HEADERS, ...headers, 'content-length': String(body.length), connection: 'close' };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} Bad Request\r\n${lines.join('')}\r\n`), body]);
-}
-
-/** Whether a request says that no body follows. */
-export function announcesNoBody({ headers }: IncomingMessage): boolean {
-  return headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
-}
-
-/** To close a socket with unread bytes in it is to reset it, and the answer would be lost: so some are read first. */
-function linger(request: IncomingMessage, response: ServerResponse, body: Uint8Array): void {
-  response.write(body);
-  let swallowed = 0;
-  const finish = (): void => void response.end();
-  request.on('end', finish);
-  request.on('error', () => undefined);
-  request.on('data', (chunk: Buffer) => {
-    swallowed += chunk.length;
-    if (swallowed > LINGER_BYTES) finish();
-  });
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LamplighterError } from '@lamplighter/core';
-import { announcesNoBody } from './answer.js';
+import { announcesNoBody, checkBodyLength, gatherBody } from '../../wire/request-body.js';
 
 /** What a route takes. */
 export interface BodyRule {
@@ -23,22 +23,10 @@ export async function readBody(
   if (told.trim().toLowerCase() !== type) {
     throw new LamplighterError('ERR_BAD_REQUEST', `this takes ${type} (Content-Type)`);
   }
-  if (announcesNoBody(request)) return Buffer.alloc(0);
-  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  if (announcesNoBody(headers)) return Buffer.alloc(0);
+  checkBodyLength(headers, maxBytes);
   if (headers.expect !== undefined) response.writeContinue();
-  const chunks: Buffer[] = [];
-  let lengthBytes = 0;
-  await new Promise<void>((resolve, reject) => {
-    request.on('data', (chunk: Buffer) => {
-      lengthBytes += chunk.length;
-      if (lengthBytes > maxBytes) reject(tooLarge(maxBytes));
-      else chunks.push(chunk);
-    });
-    request.on('end', resolve);
-    request.on('error', () => undefined);
-    request.on('close', () => reject(new LamplighterError('ERR_STOPPED', 'the client is gone')));
-  });
-  return Buffer.concat(chunks);
+  return gatherBody(request, maxBytes);
 }
 
 /**
@@ -53,8 +41,4 @@ export function parseObject(body: Buffer): Readonly<Record<string, unknown>> {
     // Said below; what was sent is not repeated, it may hold a secret.
   }
   throw new LamplighterError('ERR_BAD_REQUEST', 'the body must be a JSON object');
-}
-
-function tooLarge(maxBytes: number): LamplighterError {
-  return new LamplighterError('ERR_BODY_TOO_LARGE', `the body is longer than ${maxBytes} bytes`);
 }

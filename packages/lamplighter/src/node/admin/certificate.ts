@@ -4,7 +4,7 @@ import type { TlsMaterial } from '../../identity/tls-files.js';
 import type { Environment } from '../../local/environment.js';
 import type { ListenerMaterial } from '../../wire/listener.js';
 import { loadServerFiles } from '../../wire/server-files.js';
-import { isLoopback } from './request-checks.js';
+import { isLoopback } from '../../wire/network.js';
 
 /** What the configuration says of the admin listener's certificate. */
 export interface AdminCertificate {

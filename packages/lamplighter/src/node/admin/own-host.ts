@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { ListenerMaterial } from '../../wire/listener.js';
-import { isLoopback, type OwnNames } from './request-checks.js';
+import { isLoopback } from '../../wire/network.js';
+import type { OwnNames } from './request-checks.js';
 
 /** What the listener is called by: its certificate's names, or those of loopback. */
 export class OwnHost implements OwnNames {

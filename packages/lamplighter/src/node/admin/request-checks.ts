@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
 import { LamplighterError } from '@lamplighter/core';
 
 /** What the listener is called by. */
@@ -41,11 +40,6 @@ function hostName(host: string): string {
     .toLowerCase()
     .replace(/:[0-9]*$/, '')
     .replace(/^\[(.*)\]$/, '$1');
-}
-
-/** Whether a name or address always means this machine, whatever a resolver says. */
-export function isLoopback(name: string): boolean {
-  return name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'));
 }
 
 function refused(message: string): LamplighterError {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LamplighterError } from '@lamplighter/core';
-import { pathOf } from '../../wire/route.js';
+import { pathOf, queryOf } from '../../wire/route.js';
 import { type Answer, empty, problem, send } from './answer.js';
 import { readBody } from './body.js';
 import { checkOrigin, type OwnNames } from './request-checks.js';
@@ -77,8 +77,3 @@ function methodOf(
 
 const isLogin = (error: unknown): boolean =>
   error instanceof LamplighterError && (error.code === 'ERR_LOGIN' || error.code === 'ERR_ROLE');
-
-function queryOf(url = ''): URLSearchParams {
-  const mark = url.indexOf('?');
-  return new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
-}

@@ -8,7 +8,7 @@ import type { ListenerMaterial } from '../../wire/listener.js';
 import { networkOf } from '../../wire/network.js';
 import { contextOptions } from '../../wire/tls-context.js';
 import { rawBadRequest } from './answer.js';
-import { isLoopback } from './request-checks.js';
+import { isLoopback } from '../../wire/network.js';
 
 /** Implementation constants: every bound of the admin listener but those of its parts. */
 export const ADMIN_LIMITS = {

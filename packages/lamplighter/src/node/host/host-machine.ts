@@ -1,4 +1,5 @@
 import type { Environment } from '../../local/environment.js';
+import { isThere } from '../../local/is-there.js';
 
 /** What a VM host has, as far as the preset and the snippets depend on it. */
 export interface HostMachine {
@@ -149,11 +150,4 @@ async function textOf({ fs }: Files, path: string): Promise<string | undefined> 
   } catch {
     return undefined;
   }
-}
-
-function isThere({ fs }: Files, path: string): Promise<boolean> {
-  return fs.stat(path).then(
-    () => true,
-    () => false,
-  );
 }
