@@ -6,6 +6,9 @@ const alias = {
   '@lamplighter/core': fileURLToPath(new URL('packages/core/src/index.ts', import.meta.url)),
 };
 
+// Real processes and sockets on a shared machine: one second chance, and only there; vitest names who needed it.
+const retry = process.env['CI'] === undefined ? 0 : 1;
+
 export default defineConfig({
   test: {
     maxWorkers: 3,
@@ -19,6 +22,7 @@ export default defineConfig({
           maxWorkers: 3,
           include: ['packages/*/src/**/*.test.ts'],
           testTimeout: 20_000,
+          retry,
         },
       },
       {
@@ -31,8 +35,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 60_000,
           // Three files at a time: most of their time is waiting, two cores were half idle with two.
-          // Real processes on a shared machine: one second chance, and only there; vitest names who needed it.
-          retry: process.env['CI'] === undefined ? 0 : 1,
+          retry,
         },
       },
     ],

@@ -7,10 +7,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../local/environment.js';
 import { TRICKLE_GREETING, TRICKLE_HELLO } from '../wire/trickle.js';
+import { WITHIN } from '../within.fixture.js';
 import { BURST_BYTES } from './host-bursts.js';
 import { HostLine } from './host-line.js';
 
-const WITHIN = { timeout: 15_000 };
 let folder: string;
 let device: string;
 let server: net.Server;

@@ -106,6 +106,25 @@ describe('keepTrying', () => {
     expect(sleeps).toEqual([9000]);
   });
 
+  it('comes back no earlier than it was told to, spread by the jitter, and does not wait for ever', async () => {
+    const { environment, sleeps } = stillTime(0x80000000);
+    const asked = [700, 5_000, 86_400_000, undefined];
+    await keepTrying(
+      async () => {
+        if (asked.length === 0) return ENDED;
+        throw new LamplighterError('ERR_OVERLOADED', 'later', { retryAfterMs: asked.shift() });
+      },
+      {
+        environment,
+        signal: new AbortController().signal,
+        onFault: () => undefined,
+        minMs: 100,
+        maxMs: 10_000,
+      },
+    );
+    expect(sleeps).toEqual([750, 5_100, 10_200, 400]);
+  });
+
   it('ends on abort: before a run, during one and during a wait, without calling that a fault', async () => {
     const { environment } = stillTime();
     const onFault = () => expect.unreachable('an abort is not a fault');

@@ -24,7 +24,8 @@ export interface RetryOptions {
  *
  * Between runs it waits a uniformly random time below min(maxMs, minMs · 2^n), n the runs in a row that did not last:
  * "full jitter", so that a hundred machines that lost one relay do not all come back in the same second. After an error that only a
- * person can cure (`fix-configuration`) the bound is `maxMs` at once. The jitter is not secret.
+ * person can cure (`fix-configuration`) the bound is `maxMs` at once. Whoever was told when to come back waits for that first, `maxMs`
+ * at most. The jitter is not secret.
  *
  * @param run - one attempt; must settle soon after its signal fires. Rejects on a fault; resolves to nothing when it
  *   is over and should be run again, to {@link ENDED} when it must not be
@@ -40,17 +41,21 @@ export async function keepTrying(
   while (!signal.aborted) {
     const startedNs = environment.monotonicNs();
     let hopeless = false;
+    let askedMs = 0;
     try {
       if ((await run(signal)) === ENDED) return;
     } catch (error) {
       if (signal.aborted) return;
-      hopeless = error instanceof LamplighterError && error.action === 'fix-configuration';
+      if (error instanceof LamplighterError) {
+        hopeless = error.action === 'fix-configuration';
+        askedMs = Math.min(error.retryAfterMs ?? 0, maxMs);
+      }
       onFault(error);
     }
     const lastedMs = Number((environment.monotonicNs() - startedNs) / 1_000_000n);
     shortRuns = lastedMs >= healthyAfterMs ? 0 : shortRuns + 1;
     const boundMs = hopeless ? maxMs : backOffBoundMs(Math.max(0, shortRuns - 1), minMs, maxMs);
-    await sleepUnlessAborted(environment, boundMs * uniform(environment), signal);
+    await sleepUnlessAborted(environment, askedMs + boundMs * uniform(environment), signal);
   }
 }
 

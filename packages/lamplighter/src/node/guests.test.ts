@@ -7,10 +7,10 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../local/environment.js';
 import { needs } from '../needs.fixture.js';
 import { tellResumed } from '../wire/guest-resumed.js';
+import { WITHIN } from '../within.fixture.js';
 import { Guests } from './guests.js';
 
 const environment = systemEnvironment();
-const WITHIN = { timeout: 15_000 };
 let folder: string;
 
 beforeEach(async () => {

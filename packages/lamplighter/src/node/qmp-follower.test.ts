@@ -7,9 +7,9 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../local/environment.js';
 import { needs } from '../needs.fixture.js';
+import { WITHIN } from '../within.fixture.js';
 import { QmpFollower } from './qmp-follower.js';
 
-const WITHIN = { timeout: 15_000 };
 const GREETING = '{"QMP":{"version":{},"capabilities":[]}}\r\n';
 let folder: string;
 let socket: string;

@@ -7,6 +7,7 @@ import { NO_BASIS } from '../wire/basis.js';
 import { type Upstream, type UpstreamResponse, problemCodeOf, readBounded, request } from '../wire/client.js';
 import { FEED_FRAME_LENGTH_BYTES, FEED_PATH, FeedDecoder, type FeedFrame } from '../wire/feed.js';
 import { type Loopback, gatedPair, loopback } from '../wire/loopback.fixture.js';
+import { WITHIN } from '../within.fixture.js';
 import { type TestNode, testNode } from './context.fixture.js';
 import { feedOutlet } from './feed.js';
 import { describeOutletCompliance } from './outlet.compliance.js';
@@ -136,7 +137,7 @@ describe('feedOutlet refuses', () => {
     const [first] = await Promise.all([ask(upstream, ''), ask(upstream, '')]);
     await expect(refusal('relay')).resolves.toEqual({ status: 503, code: 'ERR_TOO_MANY_CONNECTIONS' });
     first.body.destroy();
-    await vi.waitFor(() => expect(outlet.status().details['subscribers']).toBe(1));
+    await vi.waitFor(() => expect(outlet.status().details['subscribers']).toBe(1), WITHIN);
     const third = await ask(upstream, '');
     expect(third.status).toBe(200);
   });
@@ -199,12 +200,13 @@ describe('feedOutlet sends', () => {
     await take(framesOf(response), 1);
     shut();
     const before = made;
-    await vi.waitFor(() => expect(outlet.status().details).toMatchObject({ subscribers: 0, dropped: 1 }), {
-      timeout: 5_000,
-    });
+    await vi.waitFor(
+      () => expect(outlet.status().details).toMatchObject({ subscribers: 0, dropped: 1 }),
+      WITHIN,
+    );
     // The one that found the gate shut; one more if it was made before the gate fell.
     expect(made - before).toBeLessThanOrEqual(2);
-    await vi.waitFor(() => expect(ends[0].destroyed).toBe(true));
+    await vi.waitFor(() => expect(ends[0].destroyed).toBe(true), WITHIN);
   });
 });
 
@@ -217,7 +219,10 @@ describe('feedOutlet gives what a subscriber may have', () => {
     expect(frames.map(({ sequence }) => sequence)).toEqual([1n, 2n]);
     expect(response.body.complete).toBe(true);
     expect(made).toBe(2);
-    await vi.waitFor(() => expect(outlet.status().details).toMatchObject({ subscribers: 0, dropped: 1 }));
+    await vi.waitFor(
+      () => expect(outlet.status().details).toMatchObject({ subscribers: 0, dropped: 1 }),
+      WITHIN,
+    );
   });
 
   it('and refuses with 429 who has nothing left, before anything is made', async () => {

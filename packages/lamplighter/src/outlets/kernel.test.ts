@@ -8,6 +8,7 @@ import { testNode } from './context.fixture.js';
 import { describeOutletCompliance } from './outlet.compliance.js';
 import { unable } from '../local/ability.js';
 import { notingNative } from '../local/fixed-process.fixture.js';
+import { WITHIN } from '../within.fixture.js';
 import { kernelOutlet } from './kernel.js';
 
 const DEVICE = '/dev/random';
@@ -107,7 +108,7 @@ describe('kernelOutlet', () => {
     };
     const outlet = kernelOutlet({ name: 'kernel', native, environment, device });
     await outlet.start(node.context, new AbortController().signal);
-    await vi.waitFor(() => expect(sleeps).toHaveLength(1));
+    await vi.waitFor(() => expect(sleeps).toHaveLength(1), WITHIN);
     expect(outlet.status()).toMatchObject({
       state: 'failed',
       reason: { code: 'ERR_KERNEL_WRITE' },
@@ -116,7 +117,7 @@ describe('kernelOutlet', () => {
     });
     path = DEVICE;
     sleeps[0]?.wake();
-    await vi.waitFor(() => expect(sleeps).toHaveLength(2));
+    await vi.waitFor(() => expect(sleeps).toHaveLength(2), WITHIN);
     expect(outlet.status()).toMatchObject({ state: 'ok', bytes: 64 });
     expect(outlet.status().reason).toBeUndefined();
     await outlet.stop(1_000);

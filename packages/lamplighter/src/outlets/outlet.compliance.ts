@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { testNode } from './context.fixture.js';
 import type { Outlet } from './outlet.js';
+import { WITHIN } from '../within.fixture.js';
 
 /** An outlet that was not started, and a real client for it. */
 export interface OutletUnderTest {
@@ -50,7 +51,7 @@ export function describeOutletCompliance(kind: string, make: () => Promise<Outle
       expect(outlet.status().bytes).toBe(0);
       node.seed();
       await vi.waitFor(async () => expect((await ask())?.length).toBeGreaterThan(0), SERVED_WITHIN_MS);
-      await vi.waitFor(() => expect(outlet.status().state).toBe('ok'));
+      await vi.waitFor(() => expect(outlet.status().state).toBe('ok'), WITHIN);
       expect(outlet.status().bytes).toBeGreaterThan(0);
     });
 

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { describe, expect, it, vi } from 'vitest';
 import { type Environment, systemEnvironment } from '../local/environment.js';
+import { WITHIN } from '../within.fixture.js';
 import { type ChildLimits, ShortChild } from './child-answer.js';
 import { findProgram } from './find-program.js';
 
@@ -55,7 +56,7 @@ describe('ShortChild', () => {
     await expect(late).rejects.toMatchObject({ code: 'ERR_DEADLINE' });
     const stopping = new AbortController();
     const stopped = short.run(sleep, ['3600'], { ...LIMITS, signal: stopping.signal });
-    await vi.waitFor(() => expect(children).toHaveLength(2));
+    await vi.waitFor(() => expect(children).toHaveLength(2), WITHIN);
     stopping.abort();
     await expect(stopped).rejects.toMatchObject({ name: 'AbortError' });
     expect(children.map(({ signalCode }) => signalCode)).toEqual(['SIGKILL', 'SIGKILL']);
@@ -104,6 +105,6 @@ describe('ShortChild', () => {
 
     kill.works = true;
     children[0]?.kill('SIGKILL');
-    await vi.waitFor(async () => expect((await short.run(sleep, ['0'], LIMITS)).how).toBe('code 0'));
+    await vi.waitFor(async () => expect((await short.run(sleep, ['0'], LIMITS)).how).toBe('code 0'), WITHIN);
   });
 });

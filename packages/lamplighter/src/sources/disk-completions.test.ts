@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../local/environment.js';
 import { fixedEnvironment } from '../local/fixed-environment.fixture.js';
+import { WITHIN } from '../within.fixture.js';
 import { diskCompletions } from './disk-completions.js';
 
 const EVENT_LOOP = () => new Promise((resolve) => setImmediate(resolve));
@@ -48,7 +49,7 @@ describe('diskCompletions', () => {
     expect(disk.status()).toEqual({ completions: 0, failures: 0, stalled: true });
 
     answer?.();
-    await vi.waitFor(() => expect(told).toBe(1));
+    await vi.waitFor(() => expect(told).toBe(1), WITHIN);
     expect(disk.status()).toEqual({ completions: 1, failures: 0, stalled: false });
 
     await EVENT_LOOP();

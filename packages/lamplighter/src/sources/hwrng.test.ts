@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Environment, systemEnvironment } from '../local/environment.js';
+import { WITHIN } from '../within.fixture.js';
 import { hwrngSource } from './hwrng.js';
 import { describeSourceCompliance } from './source.compliance.js';
 
@@ -113,7 +114,7 @@ describe('hwrng', () => {
     const source = hwrngSource({ path: fifo, deadlineMs: 60_000 }, environment);
     await source.start({ hear: () => undefined }, NEVER);
     const answer = source.sample(NEVER);
-    await vi.waitFor(() => expect(children).toHaveLength(1));
+    await vi.waitFor(() => expect(children).toHaveLength(1), WITHIN);
     await source.stop();
     expect(await answer).toBeUndefined();
     expect(children.map(({ signalCode }) => signalCode)).toEqual(['SIGKILL']);
@@ -126,7 +127,7 @@ describe('hwrng', () => {
     const { environment, children } = watched();
     const source = hwrngSource({ path: fifo, deadlineMs: 60_000 }, environment);
     await source.start({ hear: () => undefined }, NEVER);
-    await vi.waitFor(() => expect(children).toHaveLength(1));
+    await vi.waitFor(() => expect(children).toHaveLength(1), WITHIN);
     const closing = new AbortController();
     const answer = source.sample(closing.signal);
     closing.abort();
@@ -175,7 +176,7 @@ describe('hwrng', () => {
     const source = hwrngSource({ path: device }, environment);
     const events: number[] = [];
     await source.start({ hear: (bytes) => events.push(bytes.length) }, NEVER);
-    await vi.waitFor(() => expect(events).toEqual([64]), 5_000);
+    await vi.waitFor(() => expect(events).toEqual([64]), WITHIN);
     expect(source.status()).toMatchObject({ state: 'ok', details: { failures: 3 } });
     for (const wait of waits.slice(0, 3)) expect(wait).toBeLessThanOrEqual(60_000);
     await source.stop();

@@ -8,12 +8,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../local/environment.js';
 import { needs } from '../needs.fixture.js';
 import { TRICKLE_GREETING, TRICKLE_HELLO } from '../wire/trickle.js';
+import { WITHIN } from '../within.fixture.js';
 import { describeSourceCompliance } from './source.compliance.js';
 import type { Source } from './source.js';
 import { type TrickleSourceOptions, trickleSource } from './trickle.js';
 
 const environment = systemEnvironment();
-const WITHIN = { timeout: 15_000 };
 
 /** A host's side of one line: what the guest says, and a way to answer. */
 class Host {
@@ -168,7 +168,7 @@ describe('a trickle source', () => {
 
   it('is absent where there is no such port, and found when it appears', async () => {
     const source = await started();
-    await vi.waitFor(() => expect(source.status()).toMatchObject({ state: 'absent' }));
+    await vi.waitFor(() => expect(source.status()).toMatchObject({ state: 'absent' }), WITHIN);
     expect(reason(source)).toBe('ERR_SOURCE_ABSENT');
     await host(generous);
     await vi.waitFor(() => expect(source.status().state).toBe('ok'), WITHIN);
@@ -177,7 +177,7 @@ describe('a trickle source', () => {
   it('refuses what is no line, and numbers out of range', async () => {
     await fs.writeFile(device, 'a file');
     const source = await started();
-    await vi.waitFor(() => expect(reason(source)).toBe('ERR_DEVICE'));
+    await vi.waitFor(() => expect(reason(source)).toBe('ERR_DEVICE'), WITHIN);
     expect(() => trickleSource({ silenceMs: 0 }, environment)).toThrow(RangeError);
   });
 

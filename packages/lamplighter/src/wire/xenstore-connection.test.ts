@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemEnvironment } from '../local/environment.js';
+import { WITHIN } from '../within.fixture.js';
 import { duplexPair } from './duplex-pair.fixture.js';
 import { XenstoreConnection, XenstoreRefusal, isXenstoreRefusal } from './xenstore-connection.js';
 import {
@@ -115,7 +116,7 @@ describe('a connection to xenstored', () => {
       answer({ type: watchEvent, requestId: 0, payload: xenstoreFields('/b', 'token', 'more') });
     });
     await ask(read, 'x');
-    await vi.waitFor(() => expect(events).toEqual(['/a token', '/b token']));
+    await vi.waitFor(() => expect(events).toEqual(['/a token', '/b token']), WITHIN);
   });
 
   it('takes the answer to a watch without its number, as Linux gives it on /dev/xen/xenbus', async () => {

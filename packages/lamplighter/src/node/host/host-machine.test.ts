@@ -22,8 +22,9 @@ async function machine(files: Record<string, string>): Promise<Pick<Environment,
   const there = (file: unknown): string =>
     file === '/dev/hwrng' && file in files ? '/dev/null' : path.join(root, String(file));
   const stat = ((file: string) => fs.stat(there(file))) as typeof fs.stat;
+  const lstat = ((file: string) => fs.lstat(there(file))) as typeof fs.lstat;
   const readFile = ((file: string) => fs.readFile(there(file), 'utf8')) as typeof fs.readFile;
-  return { fs: { ...fs, stat, readFile } };
+  return { fs: { ...fs, stat, lstat, readFile } };
 }
 
 const GROUPS = 'root:x:0:\nkvm:x:107:libvirt-qemu\nlibvirt-qemu:x:64055:\n';

@@ -10,6 +10,7 @@ import { type Endpoint, systemEnvironment } from '../../local/environment.js';
 import { type TestNode, testNode } from '../context.fixture.js';
 import { describeOutletCompliance } from '../outlet.compliance.js';
 import type { Outlet, OutletContext } from '../outlet.js';
+import { WITHIN } from '../../within.fixture.js';
 import { RawEgdClient } from './client.fixture.js';
 import { type EgdOutletOptions, egdOutlet } from './egd.js';
 import { SEEDED_LEVEL_BITS } from './connection.js';
@@ -164,7 +165,7 @@ describe('before the node is seeded', () => {
     const asking = await client();
     expect(await asking.ask('00 0120', 5)).toEqual(Buffer.alloc(5));
     asking.send('0220');
-    await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(3));
+    await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(3), WITHIN);
     expect(outlet.status()).toMatchObject({ state: 'waiting', bytes: 0 });
     node.seed();
     expect((await asking.read(32)).length).toBe(32);
@@ -177,7 +178,7 @@ describe('before the node is seeded', () => {
     const flood = Buffer.alloc(1 << 20, Buffer.from('0210', 'hex'));
     let taken = false;
     asking.socket.write(flood, () => (taken = true));
-    await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(1));
+    await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(1), WITHIN);
     // Another client's whole conversation happens meanwhile; the flood still stands.
     expect(await (await client()).ask('00', 4)).toEqual(Buffer.alloc(4));
     expect(taken).toBe(false);
@@ -190,7 +191,7 @@ describe('before the node is seeded', () => {
       const outlet = await started();
       const asking = await client();
       asking.send('0210');
-      await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(1));
+      await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(1), WITHIN);
       asking.socket.write(Buffer.alloc(length, Buffer.from('0210', 'hex')));
       expect(await (await client()).ask('00', 4)).toEqual(Buffer.alloc(4));
       node.seed();
@@ -203,10 +204,10 @@ describe('before the node is seeded', () => {
     for (let i = 0; i < 20; i += 1) {
       const asking = await client();
       asking.send('0220');
-      await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(i + 1));
+      await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(i + 1), WITHIN);
       asking.close();
     }
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(0));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(0), WITHIN);
     expect(detail(outlet, 'failures')).toBe(0);
     node.seed();
     expect((await (await client()).ask('0220', 32)).length).toBe(32);
@@ -217,7 +218,7 @@ describe('before the node is seeded', () => {
     const outlet = await started();
     const asking = await client();
     asking.send('0220');
-    await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(1));
+    await vi.waitFor(() => expect(detail(outlet, 'requests')).toBe(1), WITHIN);
     node.stopUnseeded();
     expect((await asking.rest()).length).toBe(0);
     await outlet.stop(10_000);
@@ -230,11 +231,11 @@ describe('bytes that nobody asked for', () => {
     const outlet = await started({ unaskedBytes: 64 });
     const [silent, asking] = [await client(), await client()];
     asking.send('0210');
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2), WITHIN);
     expect(outlet.status().bytes).toBe(0);
     node.seed();
     const all = [await silent.read(64), await asking.read(64 + 16)];
-    await vi.waitFor(() => expect(outlet.status().bytes).toBe(144));
+    await vi.waitFor(() => expect(outlet.status().bytes).toBe(144), WITHIN);
     expect(all[0]?.equals(all[1]?.subarray(0, 64) ?? Buffer.alloc(0))).toBe(false);
     await outlet.stop(10_000);
     expect((await silent.rest()).length + (await asking.rest()).length).toBe(0);
@@ -301,12 +302,12 @@ describe('bounds', () => {
   it('takes so many clients and no more, and says so', async () => {
     const outlet = await started({ maxConnections: 2 });
     const [first] = [await client(), await client()];
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2), WITHIN);
     const third = await client();
     expect((await third.rest()).length).toBe(0);
     expect(detail(outlet, 'refusedConnections')).toBe(1);
     first?.close();
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(1));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(1), WITHIN);
     expect((await (await client()).ask('0210', 16)).length).toBe(16);
   });
 
@@ -328,8 +329,9 @@ describe('bounds', () => {
         await sender.rest();
       }),
     );
-    await vi.waitFor(() =>
-      expect(outlet.status().details).toMatchObject({ protocolErrors: 20, connections: 0 }),
+    await vi.waitFor(
+      () => expect(outlet.status().details).toMatchObject({ protocolErrors: 20, connections: 0 }),
+      WITHIN,
     );
     expect((await (await client()).ask('0210', 16)).length).toBe(16);
   });
@@ -341,7 +343,7 @@ describe('when an EGD outlet stops', () => {
   it('every request that was sent before is answered, then the connection ends', async () => {
     const outlet = await started();
     const asking = await Promise.all(Array.from({ length: 8 }, () => client()));
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(8));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(8), WITHIN);
     for (const each of asking) each.send('02ff'.repeat(20));
     const stopping = outlet.stop(10_000);
     for (const each of asking) expect((await each.rest()).length).toBe(20 * 255);
@@ -365,11 +367,11 @@ describe('when an EGD outlet stops', () => {
   it('a client over its budget is paid at once what it is owed', async () => {
     const outlet = await started({ bytesPerSecond: 256, totalBytesPerSecond: 256 });
     const [greedy, poor] = [await client(), await client()];
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(2), WITHIN);
     greedy.send('02ff'.repeat(50));
     await greedy.read(255);
     poor.send('02ff');
-    await vi.waitFor(() => expect(detail(outlet, 'overBudget')).toBe(1));
+    await vi.waitFor(() => expect(detail(outlet, 'overBudget')).toBe(1), WITHIN);
     const startedMs = performance.now();
     // By its budget this would take a minute.
     const stopping = outlet.stop(10_000);
@@ -392,7 +394,7 @@ describe('when an EGD outlet stops', () => {
   it('idle clients see the end at once, and the socket is gone', async () => {
     const outlet = await started();
     const asking = await client();
-    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(1));
+    await vi.waitFor(() => expect(detail(outlet, 'connections')).toBe(1), WITHIN);
     await outlet.stop(10_000);
     expect((await asking.rest()).length).toBe(0);
     expect(await fs.readdir(path.dirname(socketPath))).toEqual([]);
@@ -407,8 +409,9 @@ describe('when an EGD outlet stops', () => {
     asking.send('02ff'.repeat(50));
     await asking.read(255);
     cutting.abort();
-    await vi.waitFor(() =>
-      expect(outlet.status()).toMatchObject({ state: 'stopped', details: { connections: 0 } }),
+    await vi.waitFor(
+      () => expect(outlet.status()).toMatchObject({ state: 'stopped', details: { connections: 0 } }),
+      WITHIN,
     );
   });
 });

@@ -9,6 +9,7 @@ import { mailboxSource } from '../../sources/mailbox/mailbox.js';
 import { isMailboxName } from '../../wire/mailbox.js';
 import { type TestNode, testNode } from '../context.fixture.js';
 import { describeOutletCompliance } from '../outlet.compliance.js';
+import { WITHIN } from '../../within.fixture.js';
 import { type MailboxOutlet, type MailboxOutletOptions, mailboxOutlet } from './mailbox.js';
 
 const environment = systemEnvironment();
@@ -26,7 +27,8 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const outlet of outlets) await outlet.stop(0);
   outlets = [];
-  await fs.rm(parent, { recursive: true });
+  // A write that hung may end only now.
+  await fs.rm(parent, { recursive: true, maxRetries: 20, retryDelay: 50 });
 });
 
 async function boxes(...names: string[]): Promise<string[]> {
@@ -179,7 +181,7 @@ describe('a mailbox outlet', () => {
     node.seed();
     const outlet = await started([missing, open, link, web], { periodMs: 200 });
     await vi.waitFor(async () => expect((await take(web)).length).toBeGreaterThan(0), 10_000);
-    await vi.waitFor(() => expect(outlet.status().details['faultyFolders']).toBe(3));
+    await vi.waitFor(() => expect(outlet.status().details['faultyFolders']).toBe(3), WITHIN);
     expect(outlet.status()).toMatchObject({ state: 'ok', reason: { code: 'ERR_MAILBOX_GONE' } });
     await fs.mkdir(missing, { mode: 0o700 });
     await vi.waitFor(async () => expect(await files(missing)).toBeGreaterThan(0), 10_000);
@@ -189,7 +191,7 @@ describe('a mailbox outlet', () => {
   it('is failed when there is no good folder', async () => {
     node.seed();
     const outlet = await started([path.join(parent, 'none')]);
-    await vi.waitFor(() => expect(outlet.status()).toMatchObject({ state: 'failed', bytes: 0 }));
+    await vi.waitFor(() => expect(outlet.status()).toMatchObject({ state: 'failed', bytes: 0 }), WITHIN);
   });
 
   it('goes on beside a share that hangs, does not touch that again, and stops in time', async () => {

@@ -9,6 +9,7 @@ import type { TlsMaterial } from '../../identity/tls-files.js';
 import { pollenAnswer } from '../../wire/pollen.js';
 import { frozenEnvironment, type TestNode, testNode } from '../context.fixture.js';
 import { describeOutletCompliance } from '../outlet.compliance.js';
+import { WITHIN } from '../../within.fixture.js';
 import { ask, form } from './client.fixture.js';
 import { type PollenOutlet, pollenOutlet, type PollenOutletOptions } from './pollen.js';
 
@@ -242,7 +243,7 @@ describe('its listeners', () => {
     );
     // Both ends of a connection do not know of it at the same time.
     let cut = 0;
-    await vi.waitFor(() => expect((cut += outlet.cut())).toBe(2));
+    await vi.waitFor(() => expect((cut += outlet.cut())).toBe(2), WITHIN);
     await Promise.all(gone);
     expect((await ask(portOf(outlet, 'http'))).status).toBe(200);
   });
@@ -280,7 +281,7 @@ describe('its listeners', () => {
     await outlet.start(testNode().context, stopping.signal);
     const port = portOf(outlet);
     stopping.abort();
-    await vi.waitFor(async () => expect(ask(port)).rejects.toThrow(/ECONNREFUSED/));
+    await vi.waitFor(async () => expect(ask(port)).rejects.toThrow(/ECONNREFUSED/), WITHIN);
     expect(outlet.status().state).toBe('stopped');
   });
 

@@ -9,6 +9,7 @@ import { systemEnvironment } from '../../local/environment.js';
 import { TRICKLE_GREETING, TRICKLE_HELLO } from '../../wire/trickle.js';
 import { type TestNode, testNode } from '../context.fixture.js';
 import { describeOutletCompliance } from '../outlet.compliance.js';
+import { WITHIN } from '../../within.fixture.js';
 import { type TrickleOutlet, type TrickleOutletOptions, trickleOutlet } from './trickle.js';
 
 const environment = systemEnvironment();
@@ -144,7 +145,7 @@ describe('a trickle outlet that listens', () => {
     node.seed();
     const outlet = await started({ sockets: [at('web')] });
     const first = await client('web');
-    await vi.waitFor(() => expect(detail(outlet, 'connected')).toBe(1));
+    await vi.waitFor(() => expect(detail(outlet, 'connected')).toBe(1), WITHIN);
     const second = await client('web');
     await once(second.socket, 'close');
     expect(detail(outlet, 'refusedConnections')).toBe(1);
@@ -163,11 +164,11 @@ describe('a trickle outlet that listens', () => {
       bad.socket.write('\0'.repeat(10_000));
       await once(bad.socket, 'close');
     }
-    await vi.waitFor(() => expect(detail(outlet, 'protocolErrors')).toBe(5));
+    await vi.waitFor(() => expect(detail(outlet, 'protocolErrors')).toBe(5), WITHIN);
     expect(detail(outlet, 'lastFault')).toMatch(/^bad: ERR_TRICKLE_PROTOCOL: /);
     expect(web.socket.destroyed).toBe(false);
     web.socket.destroy();
-    await vi.waitFor(() => expect(detail(outlet, 'connected')).toBe(0));
+    await vi.waitFor(() => expect(detail(outlet, 'connected')).toBe(0), WITHIN);
     const again = await client('web');
     again.hello();
     await again.untilEntropy(1_024);
@@ -188,8 +189,9 @@ describe('a trickle outlet that connects', () => {
   it('waits for a guest’s socket, comes back when it went, and stays when nobody says hello', async () => {
     node.seed();
     const outlet = await started({ role: 'connect', sockets: [at('web')] });
-    await vi.waitFor(() =>
-      expect(detail(outlet, 'lastFault')).toMatch(/^web: ERR_UPSTREAM_UNREACHABLE: .*ENOENT/),
+    await vi.waitFor(
+      () => expect(detail(outlet, 'lastFault')).toMatch(/^web: ERR_UPSTREAM_UNREACHABLE: .*ENOENT/),
+      WITHIN,
     );
     const first = await server('web');
     await vi.waitFor(() => expect(first.lines.length).toBe(1), 10_000);
@@ -232,8 +234,9 @@ describe('a trickle outlet that connects', () => {
     const watched = path.join(folder, 'guests');
     await fs.writeFile(watched, 'a file');
     const outlet = await started({ role: 'connect', folder: watched });
-    await vi.waitFor(() =>
-      expect(outlet.status()).toMatchObject({ state: 'failed', reason: { code: 'ERR_SOCKET_FOLDER' } }),
+    await vi.waitFor(
+      () => expect(outlet.status()).toMatchObject({ state: 'failed', reason: { code: 'ERR_SOCKET_FOLDER' } }),
+      WITHIN,
     );
     await fs.unlink(watched);
     const web = await server('web');
@@ -265,7 +268,7 @@ describe('a trickle outlet at a resume', () => {
     const [web, db] = [await client('web'), await client('db')];
     web.hello();
     await web.untilEntropy(1_024);
-    await vi.waitFor(() => expect(detail(outlet, 'connected')).toBe(2));
+    await vi.waitFor(() => expect(detail(outlet, 'connected')).toBe(2), WITHIN);
     outlet.resume();
     await web.untilEntropy(2_048);
     expect(db.socket.bytesRead).toBe(0);
