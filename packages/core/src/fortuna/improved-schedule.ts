@@ -11,6 +11,7 @@ export const MAX_ACTIVE_POOLS = 18;
 export const TICK_EVENTS = 18;
 /** On tick k pool i is due if 3^i divides k; it becomes active at tick 3^i. */
 const BASE = 3;
+const NOTHING: readonly number[] = Object.freeze([]);
 
 /**
  * The default schedule: ticks instead of reseeds, base 3, pools that join when they first can be of use, and an order of
@@ -76,6 +77,9 @@ export function improvedSchedule(options: { monotonicMs: () => number }): Schedu
     },
 
     takeDue() {
+      // Asked before every byte of output.
+      rekeyDue = false;
+      if (dueDepth < 0) return NOTHING;
       const due = Array.from({ length: dueDepth + 1 }, (_, pool) => pool);
       rekeyDue = dueDepth === active - 1;
       dueDepth = -1;

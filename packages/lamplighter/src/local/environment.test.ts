@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Environment, systemEnvironment } from './environment.js';
+import { type Environment, newArrivals, systemEnvironment } from './environment.js';
 
 /** The same machine, once with the addon and once as on an installation that has none. */
 async function environmentWith(addon: 'on' | 'off'): Promise<Environment> {
@@ -90,4 +90,18 @@ describe('readDevice', () => {
     expect(silent.supported).toBe(false);
     expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
+});
+
+it('of several arrivals that one turn of the event loop finds, the first is heard', async () => {
+  const arrivals = newArrivals();
+  let heard = 0;
+  const listening = arrivals.subscribe(() => (heard += 1));
+  for (let turn = 1; turn <= 3; turn += 1) {
+    for (let packet = 0; packet < 5; packet += 1) arrivals.note();
+    expect(heard).toBe(turn);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  listening.cancel();
+  arrivals.note();
+  expect(heard).toBe(3);
 });

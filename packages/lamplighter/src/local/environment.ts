@@ -24,6 +24,7 @@ export interface Timers {
 
 /** Moments at which something came in from outside: whoever hears a packet notes it, `timing` listens. */
 export interface Arrivals {
+  /** Listeners may hear one of several that are noted within one turn of the event loop. */
   note(): void;
   subscribe(listener: () => void): { cancel(): void };
 }
@@ -127,11 +128,22 @@ const systemTimers: Timers = {
   turn: () => immediate(),
 };
 
-/** Arrivals that this process notes itself. */
-export function newArrivals(): Arrivals {
+/**
+ * Arrivals that this process notes itself: the first of each turn of the event loop. What else the turn finds was there before
+ * it; when we come to that tells of our own work alone.
+ * @param atEndOfTurn - runs something then
+ */
+export function newArrivals(atEndOfTurn: (run: () => void) => void = setImmediate): Arrivals {
   const listeners = new Set<() => void>();
+  let isNoted = false;
+  const endTurn = (): void => {
+    isNoted = false;
+  };
   return {
     note: () => {
+      if (isNoted) return;
+      isNoted = true;
+      atEndOfTurn(endTurn);
       for (const listener of listeners) listener();
     },
     subscribe(listener) {

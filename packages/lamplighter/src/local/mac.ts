@@ -3,10 +3,15 @@ import { hmacInto } from '@lamplighter/native';
 
 /**
  * HMAC(key, text), by the addon where there is one: a third of the time. The same as core's `hmac`, and a test says so.
+ *
+ * Into memory that its owner uses again and again: V8 keeps a small new array in its heap, and moves it out for the addon.
  * @param key - 1 byte to one block of the hash
- * @returns a new array of {@link HASH_LENGTH_BYTES} bytes
+ * @param made - overwritten, of {@link HASH_LENGTH_BYTES}
  */
-export function mac(hash: HashName, key: Uint8Array, text: Uint8Array): Uint8Array {
-  const made = new Uint8Array(HASH_LENGTH_BYTES[hash]);
-  return hmacInto(hash, key, text, made).supported ? made : hmac(hash, key, text);
+export function macInto(hash: HashName, key: Uint8Array, text: Uint8Array, made: Uint8Array): void {
+  if (made.length !== HASH_LENGTH_BYTES[hash]) throw new RangeError(`${hash} makes another length`);
+  if (hmacInto(hash, key, text, made).supported) return;
+  const digest = hmac(hash, key, text);
+  made.set(digest);
+  digest.fill(0);
 }

@@ -60,6 +60,20 @@ describe('stream', () => {
     }
   });
 
+  it('fills memory of the caller’s with what it would have read', () => {
+    const [one, two] = [fixedRoot(), fixedRoot()];
+    for (const { accumulator } of [one, two]) accumulator.reseedDirect('seed', OS);
+    const reading = openStream(one.accumulator, one.environment, 'test');
+    const filling = openStream(two.accumulator, two.environment, 'test');
+    const target = new Uint8Array(64);
+    for (let time = 0; time < 3; time += 1) {
+      filling.fill(target);
+      expect(hex(target)).toBe(hex(reading.read(64)));
+    }
+    expect(() => filling.fill(new Uint8Array(0))).toThrow(RangeError);
+    expect(() => filling.fill(new Uint8Array(65_537))).toThrow(RangeError);
+  });
+
   it('follows the root before its next byte, and only when the root was reseeded', () => {
     const { accumulator, environment } = fixedRoot();
     const undisturbed = fixedRoot();

@@ -12,6 +12,11 @@ export interface Stream {
    * @throws RangeError on another length; state unchanged
    */
   read(lengthBytes: number): Uint8Array;
+  /**
+   * As {@link Stream.read}, into memory of the caller's.
+   * @param target - overwritten, 1..65,536 bytes
+   */
+  fill(target: Uint8Array): void;
   /** Wipes the key; later reads throw. Idempotent. */
   close(): void;
 }
@@ -33,13 +38,21 @@ export function openStream(root: Root, environment: RefillEnvironment, label: st
       return refill.generation;
     },
     read(lengthBytes) {
-      if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_OUTPUT_BYTES) {
-        throw new RangeError(`a stream reads 1 to ${MAX_OUTPUT_BYTES} bytes at a time`);
-      }
+      checkLength(lengthBytes);
       const output = new Uint8Array(lengthBytes);
       refill.into(output);
       return output;
     },
+    fill(target) {
+      checkLength(target.length);
+      refill.into(target);
+    },
     close: () => refill.close(),
   };
+}
+
+function checkLength(lengthBytes: number): void {
+  if (!Number.isInteger(lengthBytes) || lengthBytes < 1 || lengthBytes > MAX_OUTPUT_BYTES) {
+    throw new RangeError(`a stream reads 1 to ${MAX_OUTPUT_BYTES} bytes at a time`);
+  }
 }

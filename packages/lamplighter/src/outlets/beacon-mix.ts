@@ -1,6 +1,6 @@
 import { MIX_LENGTH_BYTES } from '@lamplighter/core';
 import { type LaidOut, layOut } from '../local/laid-out.js';
-import { mac } from '../local/mac.js';
+import { macInto } from '../local/mac.js';
 
 const CERTIFICATE_LENGTH_BYTES = 32;
 const START_LENGTH_BYTES = 32;
@@ -26,6 +26,7 @@ export interface BeaconParts {
  */
 export class BeaconMix {
   readonly #layouts: (Layout | undefined)[] = [];
+  readonly #made = new Uint8Array(MIX_LENGTH_BYTES);
 
   /**
    * @param key - 64 secret bytes
@@ -47,9 +48,11 @@ export class BeaconMix {
     text.set(start, startAt);
     text.set(stream, streamAt);
     try {
-      return mac('sha512', key, text);
+      macInto('sha512', key, text, this.#made);
+      return this.#made.slice();
     } finally {
       text.fill(0, streamAt, streamAt + STREAM_LENGTH_BYTES);
+      this.#made.fill(0);
     }
   }
 }

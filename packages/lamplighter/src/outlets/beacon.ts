@@ -73,6 +73,7 @@ class BeaconOutlet implements Outlet {
   readonly #startView = new DataView(this.#start.buffer);
   #counter = 0n;
   readonly #mix = new BeaconMix();
+  readonly #fresh = new Uint8Array(STREAM_PART_LENGTH_BYTES);
   readonly #audit: ((record: BeaconRecord) => void) | undefined;
   #maker: Maker | undefined;
   #key: Uint8Array | undefined;
@@ -170,7 +171,8 @@ class BeaconOutlet implements Outlet {
 
   #make({ stream, keyStream }: Maker, certificate: Uint8Array, nonce: Uint8Array): Uint8Array {
     // First the stream: reading is what brings it up to the root, and only then is its generation the root's.
-    const fresh = stream.read(STREAM_PART_LENGTH_BYTES);
+    const fresh = this.#fresh;
+    stream.fill(fresh);
     try {
       if (this.#key === undefined || stream.generation !== this.#keyGeneration) {
         const key = keyStream.read(KEY_LENGTH_BYTES);

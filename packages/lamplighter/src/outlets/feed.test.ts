@@ -30,6 +30,10 @@ function counted(stream: Stream): Stream {
       made += 1;
       return stream.read(lengthBytes);
     },
+    fill: (target) => {
+      made += 1;
+      stream.fill(target);
+    },
     close: () => stream.close(),
   };
 }

@@ -14,6 +14,9 @@ describeSourceCompliance('timing', () =>
   }),
 );
 
+/** No two arrivals share a turn of the event loop. */
+const eachATurn = (endTurn: () => void): void => endTurn();
+
 /**
  * A still machine on which packets arrive when the test says, at moments that are irregular to the nanosecond but the same in
  * every run, and whose clock shows them only in steps.
@@ -23,7 +26,7 @@ function arriving(readClock: (trueNs: number) => bigint) {
   let state = 1;
   const environment: Environment = {
     ...fixedEnvironment(),
-    arrivals: newArrivals(),
+    arrivals: newArrivals(eachATurn),
     cycleCounter: () => unable('none'),
     monotonicNs: () => readClock(trueNs),
   };
@@ -62,7 +65,11 @@ const movingBits = (bytes: readonly number[]): number =>
 describe('timing', () => {
   it('makes one event of sixteen moments, packet arrivals included', async () => {
     let count = 0x1ff00n;
-    const environment = { ...systemEnvironment(), cycleCounter: () => able((count += 1n)) };
+    const environment = {
+      ...systemEnvironment(),
+      arrivals: newArrivals(eachATurn),
+      cycleCounter: () => able((count += 1n)),
+    };
     const events: number[][] = [];
     const source = timingSource({ periodMs: 60_000, diskPeriodMs: 60_000 }, environment);
     await source.start({ hear: (bytes) => events.push([...bytes]) }, NEVER);
