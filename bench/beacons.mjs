@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { median, rounds, short, table } from './figures.mjs';
+import { isWanted, median, rounds, short, table } from './figures.mjs';
 import { freshConnections, keepAlive } from './load.mjs';
 import {
   freePort,
@@ -54,8 +54,8 @@ export async function run() {
     const pollen = contestants.length;
     contestants.push(...(await startPollens(closing)));
     for (const { name, target } of contestants) await warmUp(name, target);
-    await compare('keep-alive', keepAlive, contestants, pollen);
-    await compare('new connections', freshConnections, contestants, pollen);
+    if (isWanted('keepAlive')) await compare('keep-alive', keepAlive, contestants, pollen);
+    if (isWanted('connections')) await compare('new connections', freshConnections, contestants, pollen);
   } finally {
     for (const close of closing.toReversed()) await close();
   }

@@ -4,6 +4,12 @@
  */
 export const rounds = (usually) => Number(process.env.LAMPLIGHTER_ROUNDS ?? usually);
 
+/**
+ * Whether a load is asked for: LAMPLIGHTER_LOADS names those that are, or all are.
+ * @param {'keepAlive' | 'connections' | 'hellos'} load
+ */
+export const isWanted = (load) => process.env.LAMPLIGHTER_LOADS?.split(',').includes(load) ?? true;
+
 /** The middle one, or the mean of the two in the middle. @param {number[]} values */
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);

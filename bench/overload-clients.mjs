@@ -25,7 +25,7 @@ let machines = [];
 /** Connections that stay, one a machine. */
 let lines = [];
 
-const loads = { connections, openLines, keepAlive, hellos };
+const loads = { connections, openLines, steady, keepAlive, hellos };
 
 obey(
   ({ template, from, count, port: given }) => {
@@ -61,6 +61,23 @@ async function connections(tally, rate, forMs) {
 
 async function openLines() {
   lines = await Promise.all(machines.map((machine) => openLine(machine)));
+}
+
+/** Over connections that stay: each asks again when it is answered, so that nobody asks for more than there is. */
+async function steady(tally, _rate, forMs) {
+  const untilMs = performance.now() + forMs;
+  const again = (line) => {
+    const askedMs = performance.now();
+    if (askedMs > untilMs) return;
+    tally.offered += 1;
+    line.ask((answer) => {
+      note(tally, answer, askedMs);
+      again(line);
+    });
+  };
+  for (const line of lines) again(line);
+  await sleep(forMs);
+  while (lines.some((line) => line.isWaiting())) await sleep(TICK_MS);
 }
 
 /** Over connections that stay. A request for which there is no room on its connection is not sent, and counted. */

@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SHED } from './answers.mjs';
 import { startCrowd } from './crowd.mjs';
-import { median, percentile, rounds, short, table } from './figures.mjs';
+import { isWanted, median, percentile, rounds, short, table } from './figures.mjs';
 import { freshConnections, keepAlive } from './load.mjs';
 import { machineTemplate, makeMachines } from './machines.mjs';
-import { beImportant, pinThisProcess, residentMiB, startBurners } from './processes.mjs';
+import { beImportant, pinThisProcess, processorSeconds, residentMiB, startBurners } from './processes.mjs';
 import { startProbe } from './probe.mjs';
 import { beaconRequest, makeFolder, startRelay } from './relay.mjs';
 
@@ -22,7 +22,7 @@ const MACHINES = 128;
  * could not ask for ten times what a whole core can.
  */
 const BURNERS = 4;
-/** So many that the relay never waits: whoever waits on a shared core waits longer. */
+/** So many that the relay never waits: whoever waits on a shared core waits longer. Of new connections alone. */
 const CAPACITY = { connections: 64, forMs: 3_000 };
 /** What the others ask for, of the capacity, while one sends hellos that go nowhere. */
 const HONEST = 0.5;
@@ -59,18 +59,24 @@ export async function run() {
     const beacons = [];
 
     const handshakes = await capacity(freshConnections, target);
-    await measure('new connections', handshakes, place, beacons, (times) =>
-      crowds.map(() => ({ load: 'connections', rate: (times * handshakes) / CROWDS })),
-    );
-    await measure('hellos that go nowhere, from one address', handshakes, place, beacons, (times) => [
-      { load: 'connections', rate: HONEST * handshakes },
-      { load: 'hellos', rate: times * handshakes },
-    ]);
-    const requests = await capacity(keepAlive, target);
-    await Promise.all(crowds.map((crowd) => crowd.tell({ load: 'openLines' })));
-    await measure('keep-alive requests', requests, place, beacons, (times) =>
-      crowds.map(() => ({ load: 'keepAlive', rate: (times * requests) / CROWDS })),
-    );
+    if (isWanted('connections'))
+      await measure('new connections', handshakes, place, beacons, (times) =>
+        crowds.map(() => ({ load: 'connections', rate: (times * handshakes) / CROWDS })),
+      );
+    if (isWanted('hellos'))
+      await measure('hellos that go nowhere, from one address', handshakes, place, beacons, (times) => [
+        { load: 'connections', rate: HONEST * handshakes },
+        { load: 'hellos', rate: times * handshakes },
+      ]);
+    if (isWanted('keepAlive')) {
+      await Promise.all(crowds.map((crowd) => crowd.tell({ load: 'openLines' })));
+      // By the same clients, which sleep when they have nothing to do: to wake one costs the relay more than an answer.
+      const steady = await Promise.all(crowds.map((crowd) => crowd.tell({ load: 'steady', forMs: FOR_MS })));
+      const requests = sum(steady, ({ inTime }) => inTime) / FOR_SECONDS;
+      await measure('keep-alive requests', requests, place, beacons, (times) =>
+        crowds.map(() => ({ load: 'keepAlive', rate: (times * requests) / CROWDS })),
+      );
+    }
     const distinct = new Set(beacons.map((beacon) => beacon.toString('latin1'))).size;
     console.log(`  ${short(beacons.length)} beacons, ${short(beacons.length - distinct)} of them twice`);
     if (distinct !== beacons.length) throw new Error('a beacon was given out twice');
@@ -93,10 +99,12 @@ async function measure(what, capacityPerSecond, { pid, crowds, probe }, beacons,
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const [index, times] of TIMES.entries()) {
       const probing = await probe();
+      const [spent, beganMs] = [processorSeconds(pid), performance.now()];
       const orders = ordersFor(times).map((order) => ({ ...order, forMs: FOR_MS }));
       const reports = await Promise.all(orders.map((order, crowd) => crowds[crowd].tell(order)));
+      const relayBusy = (processorSeconds(pid) - spent) / ((performance.now() - beganMs) / 1_000);
       const seen = await probing.stop();
-      runs[index].push({ reports, seen });
+      runs[index].push({ reports, seen, relayBusy });
       for (const report of reports) beacons.push(...split(report.beacons));
       beacons.push(...seen.beacons);
       await sleep(PAUSE_MS);
@@ -104,7 +112,7 @@ async function measure(what, capacityPerSecond, { pid, crowds, probe }, beacons,
   }
   const ms = (latencies, at) => short(percentile(latencies, at));
   table([
-    ['asked for', 'a second', 'served', 'of capacity', 'p50 ms', 'p99', 'clients busy'],
+    ['asked for', 'a second', 'served', 'of capacity', 'p50 ms', 'p99', 'relay busy', 'clients'],
     ...TIMES.map((times, index) => {
       const middle = (of) => median(runs[index].map(of));
       const all = (of) => runs[index].flatMap(({ reports }) => reports).flatMap(of);
@@ -122,6 +130,7 @@ async function measure(what, capacityPerSecond, { pid, crowds, probe }, beacons,
           all(({ latenciesMs }) => latenciesMs),
           0.99,
         ),
+        `${Math.round(100 * middle(({ relayBusy }) => relayBusy))} %`,
         `${Math.round(100 * middle(({ reports }) => sum(reports, (one) => one.busySeconds / one.seconds)))} %`,
       ];
     }),

@@ -41,9 +41,14 @@ export const versionOf = (node) =>
  * @returns {() => void} forgets it
  */
 export function atExit(undo) {
-  process.on('exit', undo);
-  return () => process.off('exit', undo);
+  undone.add(undo);
+  return () => undone.delete(undo);
 }
+
+const undone = new Set();
+process.on('exit', () => {
+  for (const undo of undone) undo();
+});
 
 /** Moves this process to the clients' core. */
 export function pinThisProcess() {

@@ -39,8 +39,8 @@ export class Connection implements Party {
   #gate: Gate | undefined;
   #headersSinceMs: number | undefined = performance.now();
   #idleBytesRead = 0;
-  /** Runs while nothing is read. */
-  #resting: NodeJS.Timeout | undefined;
+  /** While nothing is read. */
+  #resting: { readonly timer: NodeJS.Timeout; readonly onEnd: () => void } | undefined;
 
   constructor(socket: Socket, access: Access) {
     this.socket = socket;
@@ -85,21 +85,26 @@ export class Connection implements Party {
   /**
    * Reads nothing more for a while; what is asked meanwhile waits at the client, or in the kernel. Answers go on, and a body
    * that is half here is read to its end first: then nothing rests.
-   * @param forMs - shorter than any deadline of the client's, so that it is read again before it gives up
+   * @param forMs - at most so long; shorter than any deadline of the client's, so that it is read again before it gives up
+   * @param onEnd - called once if it rests: when that is over, or the connection gone
+   * @returns whether it rests now, and did not before
    */
-  rest(forMs: number): void {
-    if (this.#resting !== undefined || this.socket.destroyed) return;
-    for (const { waiting } of this.exchanges) if (waiting.what === 'body') return;
+  rest(forMs: number, onEnd: () => void): boolean {
+    if (this.#resting !== undefined || this.socket.destroyed) return false;
+    for (const { waiting } of this.exchanges) if (waiting.what === 'body') return false;
     this.socket.pause();
-    this.#resting = setTimeout(() => {
-      this.#resting = undefined;
-      this.socket.resume();
-    }, forMs);
+    this.#resting = { timer: setTimeout(() => this.wake(), forMs), onEnd };
+    return true;
+  }
+
+  /** Reads on, if it rests. */
+  wake(): void {
+    if (this.#endRest()) this.socket.resume();
   }
 
   /** It is gone: tells the gate, and stops waiting for anything. */
   left(): void {
-    clearTimeout(this.#resting);
+    this.#endRest();
     if (this.#gate !== undefined) this.#gate.close(this.peer);
     this.#gate = undefined;
   }
@@ -172,6 +177,15 @@ export class Connection implements Party {
     }
     const waitedMs = nowMs - (this.#headersSinceMs ?? nowMs);
     return waitedMs > timeouts.headersTimeoutMs ? 'headersTimeout' : undefined;
+  }
+
+  /** @returns whether it rested */
+  #endRest(): boolean {
+    const resting = this.#resting;
+    this.#resting = undefined;
+    clearTimeout(resting?.timer);
+    resting?.onEnd();
+    return resting !== undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LamplighterError } from '@lamplighter/core';
 import { describe, expect, it } from 'vitest';
 import { RequestLine, type RequestLineLimits } from './request-line.js';
@@ -42,10 +42,10 @@ describe('RequestLine', () => {
     take('a', 30);
     for (const who of ['a', 'a', 'a', 'b', 'b', 'c']) take(who);
     expect(done).toEqual(['a']);
-    while (done.length < 7) await turn();
+    while (done.length < 7) await nextTurn();
     expect(done).toEqual(['a', 'a', 'b', 'c', 'a', 'b', 'a']);
     // Nothing is left over: the next one is answered at once again, in a turn of its own.
-    await turn();
+    await nextTurn();
     take('d');
     expect(done.at(-1)).toBe('d');
   });
@@ -54,7 +54,7 @@ describe('RequestLine', () => {
     const { take, done } = line();
     take('a', 30);
     for (let count = 0; count < 40; count += 1) take('b', 1);
-    await turn();
+    await nextTurn();
     const first = done.length;
     expect(first).toBeGreaterThanOrEqual(5);
     expect(first).toBeLessThan(41);
@@ -62,7 +62,7 @@ describe('RequestLine', () => {
     take('b');
     take('c');
     expect(done).toHaveLength(first);
-    while (done.length < 43) await turn();
+    while (done.length < 43) await nextTurn();
     expect(done.indexOf('c')).toBeLessThan(first + 2);
   });
 
@@ -71,7 +71,7 @@ describe('RequestLine', () => {
     take('greedy', 30);
     for (const who of ['greedy', 'greedy', 'greedy', 'quiet']) take(who);
     burn(40);
-    while (done.length < 5) await turn();
+    while (done.length < 5) await nextTurn();
     expect(done).toEqual(['greedy', '!greedy', 'quiet', '!greedy', 'greedy']);
     for (const { code, retryAfterMs } of errors) {
       expect(code).toBe('ERR_OVERLOADED');
@@ -85,7 +85,24 @@ describe('RequestLine', () => {
     take('a', 30);
     for (let count = 0; count < 10; count += 1) take('a');
     burn(40);
-    while (done.length < 11) await turn();
+    while (done.length < 11) await nextTurn();
     expect(done).toEqual(Array.from({ length: 11 }, () => 'a'));
+  });
+
+  it('asks those sent away to come back after a turn that leaves it short, turn by turn as long as there are some', async () => {
+    const seen: number[] = [];
+    const requests = new RequestLine({ answerBudgetMs: 0, maxLagMs: 60_000, maxQueued: 20 }, () => {
+      seen.push(requests.size);
+      return seen.length < 8;
+    });
+    const turn = { answer: () => undefined, refuse: () => expect.unreachable('nobody waits for long') };
+    for (let count = 0; count < 40; count += 1) requests.take('a', turn);
+    while (requests.size > 10) {
+      expect(seen).toEqual([]);
+      await nextTurn();
+    }
+    for (let turns = 0; turns < 30; turns += 1) await nextTurn();
+    expect(seen).toHaveLength(8);
+    expect(Math.max(...seen)).toBeLessThanOrEqual(10);
   });
 });

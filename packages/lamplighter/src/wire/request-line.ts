@@ -4,6 +4,8 @@ import { WaitingLine } from './waiting-line.js';
 // Implementation constants.
 /** What one turn of the event loop answers at least, because on a crowded machine the time may be gone before anything was done in it. */
 const TURN_LEAST = 4;
+/** A line is short that is shorter than this part of what may wait as long as it has to. */
+const SHORT_OF_FULL = 0.5;
 /** Those turned away come back spread over this, and not all at once. */
 const RETRY_MS = { least: 1_000, most: 5_000 };
 
@@ -33,12 +35,18 @@ export interface RequestTurn {
  */
 export class RequestLine {
   readonly #limits: RequestLineLimits;
+  readonly #onRoom: () => boolean;
   readonly #line = new WaitingLine<Waiting>();
   /** Until when this turn of the loop may answer; undefined before it has answered any. */
   #turnEndsMs: number | undefined;
 
-  constructor(limits: RequestLineLimits) {
+  /**
+   * @param onRoom - called at the end of a turn that leaves the line short: whoever was sent away may come back. Returns whether
+   *   there are more of them, and is then called after the next turn too
+   */
+  constructor(limits: RequestLineLimits, onRoom: () => boolean = () => false) {
     this.#limits = limits;
+    this.#onRoom = onRoom;
   }
 
   /** Requests that wait for their turn. */
@@ -58,11 +66,15 @@ export class RequestLine {
   }
 
   #beginTurn(nowMs: number): number {
-    setImmediate(() => {
-      this.#turnEndsMs = undefined;
-      if (this.#line.size > 0) this.#drain();
-    });
+    setImmediate(() => this.#endTurn());
     return nowMs + this.#limits.answerBudgetMs;
+  }
+
+  #endTurn(): void {
+    this.#turnEndsMs = undefined;
+    if (this.#line.size > 0) this.#drain();
+    const isShort = this.#line.size <= SHORT_OF_FULL * this.#limits.maxQueued;
+    if (isShort && this.#onRoom()) this.#turnEndsMs ??= this.#beginTurn(performance.now());
   }
 
   #drain(): void {

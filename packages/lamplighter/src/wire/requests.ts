@@ -12,10 +12,12 @@ import type { Router } from './router.js';
 /** Requests a client may send ahead of the answers. Ours send none. */
 const MAX_PIPELINED = 8;
 /**
- * Whoever was told to come back later is not read for this part of that time: 0.4 to 2 s. To refuse costs as much as to answer,
- * and of a crowd that asked again at once a relay served 2 %.
+ * Whoever was told to come back later is not read for this part of that time, 0.4 to 2 s, or until there is nothing else to do. To
+ * refuse costs as much as to answer, and of a crowd that asked again at once a relay served 2 %.
  */
 const REST = 0.4;
+/** So many are read again after a turn that leaves the line short. */
+const WAKE = 4;
 
 /** What a listener's owner hears of its requests. */
 export interface RequestHooks {
@@ -32,6 +34,8 @@ export class Requests {
   readonly #refusals: Refusals;
   readonly #hooks: RequestHooks;
   readonly #line: RequestLine;
+  /** Those that are not read for a while, in the order in which they will be again. */
+  readonly #resting = new Set<Connection>();
 
   /**
    * @param connections - those whose handshake is done, by their socket
@@ -47,7 +51,7 @@ export class Requests {
     this.#router = router;
     this.#refusals = refusals;
     this.#hooks = hooks;
-    this.#line = new RequestLine(limits);
+    this.#line = new RequestLine(limits, () => this.#wakeSome());
   }
 
   /** Requests that wait for their answer. */
@@ -126,6 +130,22 @@ export class Requests {
     if (problemOf(error).status === 500) this.#hooks.onError(error, route);
   }
 
+  /** Does not read a connection for a while. */
+  rest(connection: Connection, forMs: number): void {
+    if (connection.rest(forMs, () => this.#resting.delete(connection))) this.#resting.add(connection);
+  }
+
+  /** @returns whether some rest on */
+  #wakeSome(): boolean {
+    let woken = 0;
+    for (const connection of this.#resting) {
+      if (woken === WAKE) return true;
+      connection.wake();
+      woken += 1;
+    }
+    return false;
+  }
+
   /** What node's HTTP parser could not read, and every error of a socket. */
   #notHttp(error: Error, socket: Duplex): void {
     const connection = this.#connections.get(socket);
@@ -169,7 +189,7 @@ class Turn implements RequestTurn {
 
   refuse(error: LamplighterError): void {
     this.requests.fail(this.asked, error, this.route);
-    this.asked.connection.rest(REST * (error.retryAfterMs ?? 0));
+    this.requests.rest(this.asked.connection, REST * (error.retryAfterMs ?? 0));
   }
 }
 
