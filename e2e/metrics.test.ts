@@ -251,7 +251,7 @@ describe('the truth about a node', () => {
     }
     expect(told('configuration', /^it was not reloaded/)).toEqual([
       expect.objectContaining({
-        level: 'warn',
+        level: 'error',
         reason: expect.objectContaining({ code: 'ERR_CONFIG' }) as unknown,
       }),
     ]);

@@ -10,7 +10,7 @@ const SHOWN = 60;
 export function Events({ events }: { events: readonly NodeEvent[] }) {
   const [onlyWarnings, setOnlyWarnings] = useState(false);
   const shown = events
-    .filter(({ level }) => !onlyWarnings || level === 'warn')
+    .filter(({ level }) => !onlyWarnings || level !== 'info')
     .slice(-SHOWN)
     .toReversed();
   return (
@@ -35,7 +35,7 @@ export function Events({ events }: { events: readonly NodeEvent[] }) {
                 {clock(event.atMs)}
               </time>
               <p>
-                {event.level === 'warn' && <Sign light="fault" />} <span>{event.text}</span>
+                {event.level !== 'info' && <Sign light="fault" />} <span>{event.text}</span>
                 {event.reason !== undefined && <Cause reason={event.reason} text={event.text} />}
               </p>
             </li>

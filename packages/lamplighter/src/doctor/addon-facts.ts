@@ -1,6 +1,10 @@
 import type { Fact } from './fact.js';
 import type { Subject } from './subject.js';
 
+/** What to do without the native addon. */
+export const GET_ADDON =
+  'Install the package again on this machine, which brings the native addon for Linux on x64 and arm64: `npm install lamplighter`; in a source tree build it, with a C compiler: `npm run build`.';
+
 /** Whether the native addon is here, and what is off without it. */
 export function addonFacts({ native }: Subject): readonly Fact[] {
   const id = 'addon';
@@ -16,7 +20,7 @@ export function addonFacts({ native }: Subject): readonly Fact[] {
       values: { loaded: false },
       action: addon.reason.includes('LAMPLIGHTER_NATIVE')
         ? 'Let the native addon be loaded: `unset LAMPLIGHTER_NATIVE`.'
-        : 'Build the native addon, with a C compiler installed: `npm run build`.',
+        : GET_ADDON,
     },
   ];
 }

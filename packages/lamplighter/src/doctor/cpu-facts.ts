@@ -1,6 +1,7 @@
 import type { Environment } from '../local/environment.js';
 import { ClockGrain } from '../sources/clock-grain.js';
 import { type CpuInfo, cpuInfo } from './cpu-info.js';
+import { GET_ADDON } from './addon-facts.js';
 import type { Fact } from './fact.js';
 import { textOf } from './machine-files.js';
 import type { Subject } from './subject.js';
@@ -106,7 +107,7 @@ function resolutionFact(environment: Environment): Fact {
     level: 'weak',
     text: `${text}: too coarse to hear anything by`,
     values,
-    action: 'Build the native addon, which reads the cycle counter: `npm run build`.',
+    action: GET_ADDON,
   };
 }
 

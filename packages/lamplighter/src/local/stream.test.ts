@@ -67,11 +67,11 @@ describe('stream', () => {
     const filling = openStream(two.accumulator, two.environment, 'test');
     const target = new Uint8Array(64);
     for (let time = 0; time < 3; time += 1) {
-      filling.fill(target);
+      filling.readInto(target);
       expect(hex(target)).toBe(hex(reading.read(64)));
     }
-    expect(() => filling.fill(new Uint8Array(0))).toThrow(RangeError);
-    expect(() => filling.fill(new Uint8Array(65_537))).toThrow(RangeError);
+    expect(() => filling.readInto(new Uint8Array(0))).toThrow(RangeError);
+    expect(() => filling.readInto(new Uint8Array(65_537))).toThrow(RangeError);
   });
 
   it('follows the root before its next byte, and only when the root was reseeded', () => {

@@ -16,7 +16,7 @@ export interface Stream {
    * As {@link Stream.read}, into memory of the caller's.
    * @param target - overwritten, 1..65,536 bytes
    */
-  fill(target: Uint8Array): void;
+  readInto(target: Uint8Array): void;
   /** Wipes the key; later reads throw. Idempotent. */
   close(): void;
 }
@@ -43,7 +43,7 @@ export function openStream(root: Root, environment: RefillEnvironment, label: st
       refill.into(output);
       return output;
     },
-    fill(target) {
+    readInto(target) {
       checkLength(target.length);
       refill.into(target);
     },

@@ -60,17 +60,17 @@ describe('the event log', () => {
     const events = new EventLog(fixedEnvironment());
     const lines: unknown[] = [];
     const writes = (level: string) => (fields: unknown, text: string) => lines.push([level, fields, text]);
-    logEvents(events, { info: writes('info'), warn: writes('warn') });
+    logEvents(events, { info: writes('info'), warn: writes('warn'), error: writes('error') });
     events.add(started);
     events.add({
       ...started,
-      level: 'warn',
+      level: 'error',
       text: 'seeding failed',
       reason: { code: 'ERR_INTERNAL', message: 'an error' },
     });
     expect(lines).toEqual([
       ['info', { part: 'node' }, 'started'],
-      ['warn', { part: 'node', reason: { code: 'ERR_INTERNAL', message: 'an error' } }, 'seeding failed'],
+      ['error', { part: 'node', reason: { code: 'ERR_INTERNAL', message: 'an error' } }, 'seeding failed'],
     ]);
   });
 });

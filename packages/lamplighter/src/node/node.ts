@@ -269,7 +269,7 @@ export class Node {
       const reason = reasonOf(error);
       this.#reloadError = reason;
       const text = 'it was not reloaded; the old one stays';
-      this.#events.add({ level: 'warn', part: 'configuration', text, reason });
+      this.#events.add({ level: 'error', part: 'configuration', text, reason });
       throw error;
     }
   }
@@ -424,7 +424,7 @@ export class Node {
       this.#events.add({ level: 'info', part: 'node', text });
     } catch (error) {
       if (!this.#stopping.signal.aborted) {
-        this.#events.add({ level: 'warn', part: 'node', text: 'seeding failed', reason: reasonOf(error) });
+        this.#events.add({ level: 'error', part: 'node', text: 'seeding failed', reason: reasonOf(error) });
       }
       this.#settleSeeded.reject(error);
     }

@@ -172,7 +172,7 @@ class BeaconOutlet implements Outlet {
   #make({ stream, keyStream }: Maker, certificate: Uint8Array, nonce: Uint8Array): Uint8Array {
     // First the stream: reading is what brings it up to the root, and only then is its generation the root's.
     const fresh = this.#fresh;
-    stream.fill(fresh);
+    stream.readInto(fresh);
     try {
       if (this.#key === undefined || stream.generation !== this.#keyGeneration) {
         const key = keyStream.read(KEY_LENGTH_BYTES);

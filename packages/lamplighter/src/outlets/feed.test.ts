@@ -30,9 +30,9 @@ function counted(stream: Stream): Stream {
       made += 1;
       return stream.read(lengthBytes);
     },
-    fill: (target) => {
+    readInto: (target) => {
       made += 1;
-      stream.fill(target);
+      stream.readInto(target);
     },
     close: () => stream.close(),
   };

@@ -6,8 +6,8 @@ export interface NodeEvent {
   readonly id: number;
   /** Real time, Unix ms. */
   readonly atMs: number;
-  /** `warn`: somebody should look. */
-  readonly level: 'info' | 'warn';
+  /** `warn`: somebody should look; `error`: what somebody asked for was not done, or the node cannot do its work. */
+  readonly level: 'info' | 'warn' | 'error';
   /** What it is about: `node`, `source NAME`, `outlet NAME`, `certificate`, `policy`, `listener`, `configuration` … */
   readonly part: string;
   readonly text: string;

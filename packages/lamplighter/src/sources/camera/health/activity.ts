@@ -19,6 +19,9 @@ export class Activity {
   readonly #times: number[] = [];
   readonly #marks: Uint8Array[] = [];
   readonly #changes = new Uint16Array(CELLS);
+  /** When a cell changed last, and when before that: clock of the pictures, ms. */
+  readonly #changedMs = new Float64Array(CELLS);
+  readonly #changedBeforeMs = new Float64Array(CELLS);
   readonly #events = new Uint16Array(CELLS);
 
   /** @param timeMs - of the picture, on the clock of the whole connection history */
@@ -43,6 +46,19 @@ export class Activity {
     return (
       enough && (lastMs - firstMs >= 0.8 * THRESHOLDS.frozenWindowMs || this.#times.length === MAX_PICTURES)
     );
+  }
+
+  /**
+   * Since when a cell has been silent: not one pixel changed, but for one picture, a key frame. Sooner known than the window is
+   * long; {@link Activity.isSilent} is for statements about the whole of it.
+   * @returns ms before the last picture; 0 while there were too few
+   */
+  silentForMs(cell: number): number {
+    const sinceMs = this.#times.at(-THRESHOLDS.frozenPictures);
+    const lastMs = this.#times.at(-1);
+    if (sinceMs === undefined || lastMs === undefined) return 0;
+    const changedMs = this.#changedBeforeMs[cell] ?? 0;
+    return changedMs > sinceMs ? 0 : lastMs - changedMs;
   }
 
   /** Share of the pixels that differ between the last two pictures, 0..1. */
@@ -90,6 +106,11 @@ export class Activity {
     this.#times.push(timeMs);
     this.#marks.push(marks);
     this.#count(marks, 1);
+    for (let cell = 0; cell < CELLS; cell++) {
+      if (marks[cell] === 0) continue;
+      this.#changedBeforeMs[cell] = this.#changedMs[cell] ?? 0;
+      this.#changedMs[cell] = timeMs;
+    }
   }
 
   /** Drops what has left the window. */

@@ -16,6 +16,7 @@ export const dark: HealthTest = {
 /** Share of the cells that are black and on which nothing changes, 0..1. */
 export function blackDeadShare({ light, activity }: Evidence): number {
   let count = 0;
-  for (let cell = 0; cell < CELLS; cell++) if (light.isDark(cell) && activity.isSilent(cell)) count += 1;
+  for (let cell = 0; cell < CELLS; cell++)
+    if (light.isDark(cell) && activity.silentForMs(cell) >= THRESHOLDS.darkWindowMs) count += 1;
   return count / CELLS;
 }

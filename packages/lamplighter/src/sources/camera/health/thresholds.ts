@@ -30,6 +30,8 @@ export const THRESHOLDS = {
   /** How far back frozen looks, ms; never fewer than {@link THRESHOLDS.frozenPictures} pictures. The fault is due within 10 s. */
   frozenWindowMs: 5_000,
   frozenPictures: 4,
+  /** How long black must show no noise to be called dark, ms: said within 5 s. A sensor in the dark is never silent for so long. */
+  darkWindowMs: 3_000,
   /**
    * A cell is alive when it changed in more than so many of the window's pictures. A still scene re-encoded changes at key
    * frames only (at most 1 in 12 with codecs' defaults); a 5 Hz sensor in a 30 Hz stream changes 1 in 6.
