@@ -110,6 +110,8 @@ describe.concurrent('camera over HTTP', () => {
         input: 'http-mjpeg',
         codec: 'mjpeg',
         url: stage.server.url,
+        width: 160,
+        height: 120,
         frames: stage.heard.length,
         bytes: stage.heard.reduce((sum, frame) => sum + frame.length, 0),
         restarts: 0,

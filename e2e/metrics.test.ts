@@ -60,7 +60,9 @@ async function relay(): Promise<{ node: Command; file: string }> {
     },
   });
   const node = new Command(['node', '--config', file]);
-  await untilStatus(ports.admin, 'the wall is heard', ({ basis }) => basis.includes('simulated'));
+  const isServing = ({ state, basis }: NodeStatus): boolean =>
+    state !== 'starting' && basis.includes('simulated');
+  await untilStatus(ports.admin, 'it is seeded and the wall is heard', isServing);
   return { node, file };
 }
 

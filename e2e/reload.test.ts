@@ -190,7 +190,7 @@ it('keeps the old configuration when the new one is broken, and says so until on
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as { level: string; part?: string; reason?: { code: string } });
-  const refused = log.filter(({ level, part }) => level === 'warn' && part === 'configuration');
+  const refused = log.filter(({ level, part }) => level === 'error' && part === 'configuration');
   expect(refused.map(({ reason }) => reason?.code)).toEqual(['ERR_CONFIG', 'ERR_CONFIG', 'ERR_KEY_FILE']);
 });
 

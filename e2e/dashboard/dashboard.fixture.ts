@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type ConsoleMessage,
+  type Page,
+} from 'playwright-core';
 import { createJpegEncoder } from '../../packages/lamplighter/dist/demo/wall/jpeg.js';
 import { systemRandomness } from '../../packages/lamplighter/dist/demo/wall/randomness.js';
 import { Wall } from '../../packages/lamplighter/dist/demo/wall/wall.js';
@@ -84,7 +90,7 @@ export class Onlooker {
     });
     if (unheard) return page;
     page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) this.complaints.push(message.text());
+      if (isComplaint(message)) this.complaints.push(message.text());
     });
     page.on('pageerror', (error) => this.complaints.push(error.message));
     return page;
@@ -93,6 +99,12 @@ export class Onlooker {
   close(): Promise<void> {
     return this.#browser.close();
   }
+}
+
+/** For tests: whether a line on a page's console complains; not when software that stands in for a GPU says that it is slow. */
+export function isComplaint(message: ConsoleMessage): boolean {
+  const isOfGpu = message.text().includes('GL Driver Message (OpenGL, Performance');
+  return !isOfGpu && ['error', 'warning'].includes(message.type());
 }
 
 /** For tests: a login link of a node, as its command prints it. */

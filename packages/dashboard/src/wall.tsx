@@ -86,7 +86,7 @@ function Camera({
   );
 }
 
-/** Width over height; the preview itself is always 4 : 3. */
+/** Width over height: the preview itself is 4 : 3, whatever the camera's pictures are. */
 function shapeOf(camera: SourceStatus): number {
   const [width, height] = [detail(camera, 'width'), detail(camera, 'height')];
   return width > 0 && height > 0 ? width / height : 4 / 3;

@@ -56,6 +56,9 @@ export type CameraDetails = Readonly<{
   input: 'http-mjpeg' | 'ffmpeg' | 'browser';
   /** Without anything secret. */
   url: string;
+  /** Pixels of its last picture; 0 before the first. */
+  width: number;
+  height: number;
   picture: CameraPictureVerdict;
   /** Comma-separated, in the order of the tests; empty when nothing is wrong. */
   faults: string;

@@ -251,6 +251,7 @@ class Camera implements CameraSource {
     const details: CameraDetails = {
       input: this.#input.kind,
       url: this.#target.shown,
+      ...this.#pictures.size,
       picture: verdict,
       faults: faults.join(','),
       frames: this.#frames,

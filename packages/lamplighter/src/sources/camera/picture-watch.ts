@@ -45,6 +45,7 @@ export class PictureWatch {
   readonly #mask: Uint8Array | undefined;
   readonly #luma = new Uint8Array(HEALTH_WIDTH * HEALTH_HEIGHT);
   #seen = false;
+  #size = { width: 0, height: 0 };
   #present = false;
   /** When a picture was last seen, or video first heard on this connection. */
   #pictureMs: number | undefined;
@@ -52,6 +53,11 @@ export class PictureWatch {
   constructor(calibration?: CameraCalibration) {
     this.#health = new CameraHealth(calibration === undefined ? {} : { calibration });
     this.#mask = calibration === undefined ? undefined : maskOf(calibration);
+  }
+
+  /** Pixels of the camera's last picture; 0 before the first. */
+  get size(): { readonly width: number; readonly height: number } {
+    return this.#size;
   }
 
   /** Bytes came in, on a new connection or an old one. */
@@ -74,6 +80,7 @@ export class PictureWatch {
   /** @param timeMs - when the picture came in, or its own time in a recording */
   see({ luma, sourceWidth, sourceHeight }: SeenPicture, timeMs: number): void {
     this.#seen = true;
+    this.#size = { width: sourceWidth, height: sourceHeight };
     this.#pictureMs = timeMs;
     this.#luma.set(luma);
     this.#health.see({
