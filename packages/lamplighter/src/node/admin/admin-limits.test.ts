@@ -75,6 +75,15 @@ describe('what a client can make long', () => {
     await peer.closed;
   });
 
+  it('the same, without having asked for anything: closed without a word', { timeout: 15_000 }, async () => {
+    const { connect } = await serveAdmin();
+    const peer = await connect();
+    let heard = '';
+    peer.socket.on('data', (chunk: Buffer) => (heard += String(chunk)));
+    await peer.closed;
+    expect(heard).toBe('');
+  });
+
   it.each(['\x16\x03\x01\x02', '\0'.repeat(64), 'GET\r\n\r\n', 'GET / HTTP/9.9\r\n\r\n'])(
     'garbage: told and closed: %j',
     async (garbage) => {

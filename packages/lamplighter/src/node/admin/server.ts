@@ -1,14 +1,12 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { listenError } from '../../wire/listen-error.js';
 import type { ListenerMaterial } from '../../wire/listener.js';
-import { networkOf } from '../../wire/network.js';
+import { isLoopback, networkOf } from '../../wire/network.js';
 import { contextOptions } from '../../wire/tls-context.js';
 import { rawBadRequest } from './answer.js';
-import { isLoopback } from '../../wire/network.js';
 
 /** Implementation constants: every bound of the admin listener but those of its parts. */
 export const ADMIN_LIMITS = {
@@ -80,10 +78,11 @@ export function guardConnections(server: http.Server): ReadonlySet<Socket> {
     });
     if (open > ADMIN_LIMITS.maxConnectionsPerNetwork && !isLoopback(network)) socket.destroy();
   });
-  server.on('clientError', (error: Error, socket: Duplex) => {
+  server.on('clientError', (error: Error, socket: Socket) => {
     const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    const isHttp = code.startsWith('HPE_') || code === 'ERR_HTTP_REQUEST_TIMEOUT';
-    if (isHttp && socket.writable) socket.end(rawBadRequest(code));
+    // A browser opens connections ahead: what is said where nothing was asked it takes for the answer to what it asks there next.
+    const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead > 0;
+    if ((isLate || code.startsWith('HPE_')) && socket.writable) socket.end(rawBadRequest(code));
     else socket.destroy();
   });
   return raw;

@@ -63,7 +63,7 @@ export class Fleet {
   #renewed: ReturnType<typeof renewRoute> | undefined;
 
   constructor(config: FleetConfig, options: FleetOptions) {
-    const { environment, native, log } = options;
+    const { environment, native } = options;
     const { authority, audit } = config;
     this.#config = config;
     this.#options = options;
@@ -84,7 +84,6 @@ export class Fleet {
       current: options.tls,
       authority: authority && renewerOf(authority, options),
       environment,
-      log,
       onChange: options.onTls,
     });
   }

@@ -9,7 +9,6 @@ import type { CertificateStatus } from '../../wire/certificate-status.js';
 import type { Renewed } from '../../wire/renew.js';
 import { reasonOf } from '../../wire/reason.js';
 import type { Reason } from '../../wire/status.js';
-import type { Log } from '../log.js';
 
 /** Where a node's certificate is renewed: at its own CA folder, or at the node that is the CA. */
 export interface Renewer {
@@ -27,7 +26,6 @@ export interface OwnCertificateOptions {
   /** Undefined where certificates are made by somebody else, who replaces the files. */
   readonly authority: Renewer | undefined;
   readonly environment: Environment;
-  readonly log: Pick<Log, 'warn'>;
   /** Hears of every new certificate, whoever made it; from then on `current` gives it. */
   readonly onChange: (tls: TlsMaterial) => void;
 }
@@ -124,7 +122,7 @@ export class OwnCertificate {
 
   #reason(): Reason | undefined {
     if (this.#unrenewed !== undefined) return unrenewed(this.#unrenewed);
-    if (this.#unusable !== undefined) return reasonOf(this.#unusable);
+    if (this.#unusable !== undefined) return unusable(this.#unusable);
     const { authority, current } = this.#options;
     const tls = current();
     if (!expiresSoon(tls, this.#nowMs())) return undefined;
@@ -157,7 +155,7 @@ export class OwnCertificate {
 
   /** Reads the files again when they look different, or could not be used the last time. */
   async #reload(): Promise<void> {
-    const { paths, current, onChange, log } = this.#options;
+    const { paths, current, onChange } = this.#options;
     const seen = await this.#appearance();
     if (seen === this.#seen && this.#unusable === undefined) return;
     try {
@@ -169,12 +167,7 @@ export class OwnCertificate {
       this.#failures = 0;
       onChange(tls);
     } catch (error) {
-      const fault = asRenewal(error);
-      // Said once for each way in which they cannot be used, not at every look.
-      if (this.#unusable?.message !== fault.message) {
-        log.warn({ reason: reasonOf(fault) }, 'the certificate on disk cannot be used; the old one stays');
-      }
-      this.#unusable = fault;
+      this.#unusable = asRenewal(error);
     }
   }
 
@@ -213,7 +206,7 @@ export class OwnCertificate {
   }
 
   #failed(error: unknown): void {
-    const { environment, log } = this.#options;
+    const { environment } = this.#options;
     const fault = asRenewal(error);
     this.#unrenewed = fault;
     this.#failures += 1;
@@ -222,7 +215,6 @@ export class OwnCertificate {
     const askedMs = Math.min(fault.retryAfterMs ?? 0, LONGEST_BACK_OFF_MS);
     const waitMs = Math.max(backOffMs(environment, this.#failures, { minMs, maxMs }), askedMs);
     this.#notBeforeMs = monotonicMs(environment) + waitMs;
-    log.warn({ reason: reasonOf(fault) }, 'the certificate was not renewed');
   }
 
   #nowMs(): number {
@@ -250,6 +242,11 @@ function isSame(one: TlsMaterial, other: TlsMaterial): boolean {
 function asRenewal(error: unknown): LamplighterError {
   if (error instanceof LamplighterError) return error;
   return new LamplighterError('ERR_RENEWAL', 'an unexpected error', { cause: error });
+}
+
+function unusable(fault: LamplighterError): Reason {
+  const reason = reasonOf(fault);
+  return { ...reason, message: `${reason.message}; the certificate of before stays in use` };
 }
 
 function unrenewed(fault: LamplighterError): Reason {
