@@ -77,8 +77,8 @@ export function improvedSchedule(options: { monotonicMs: () => number }): Schedu
     },
 
     takeDue() {
-      // Asked before every byte of output.
       rekeyDue = false;
+      // Asked before every byte of output.
       if (dueDepth < 0) return NOTHING;
       const due = Array.from({ length: dueDepth + 1 }, (_, pool) => pool);
       rekeyDue = dueDepth === active - 1;
