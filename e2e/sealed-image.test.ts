@@ -101,19 +101,13 @@ needs(
       const before = who('original');
       const secrets = ['state/seed', 'etc/identity.pem'].map((file) => readFileSync(disk('original', file)));
 
-      const asked = await lamplighter(original, 'agent', 'seal-image', '--config', `${etc}/agent.yaml`);
+      const seal = ['agent', 'seal-image', '--config', `${etc}/agent.yaml`];
+      const asked = await lamplighter(original, ...seal);
       expect(asked.status).toBe(64);
       expect(asked.stdout).toContain(`would remove ${state}/seed: the machine seed; overwriting it first`);
       expect(who('original')).toEqual(before);
 
-      const sealed = await lamplighter(
-        original,
-        'agent',
-        'seal-image',
-        '--config',
-        `${etc}/agent.yaml`,
-        '--yes',
-      );
+      const sealed = await lamplighter(original, ...seal, '--yes');
       expect(sealed.status, sealed.stderr).toBe(0);
       expect(sealed.stdout).toContain(`removed ${state}/seed: the machine seed; overwritten first`);
       expect(sealed.stdout).toContain(`removed ${etc}/identity.pem:`);
@@ -130,14 +124,7 @@ needs(
       }
       const doctor = await lamplighter(original, 'doctor', '--state', state, '--json');
       expect(doctor.stdout, doctor.stderr).toMatch(/"text": ?"sealed at /);
-      const again = await lamplighter(
-        original,
-        'agent',
-        'seal-image',
-        '--config',
-        `${etc}/agent.yaml`,
-        '--yes',
-      );
+      const again = await lamplighter(original, ...seal, '--yes');
       expect(again).toMatchObject({ status: 0 });
       expect(again.stdout).toContain('nothing to remove');
 

@@ -4,27 +4,14 @@
 # With --cached it fetches nothing, and fails when the folder is not there.
 # Needs apt-get with its package lists, dpkg-deb and xz. 30 MB are fetched.
 set -eu
+[ -n "${LAMPLIGHTER_MAKING:-}" ] || exec sh "$(dirname "$0")/cached.sh" cloud kernel "$0" "$@"
 
 # In the order in which they are loaded.
 modules='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_console'
 
-# Another script makes another folder, so a cache that CI kept from last time is never out of step.
-hash=$(sha256sum "$0" | cut -c1-12)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/lamplighter
-folder=$cache/cloud-$hash
-
-if [ -e "$folder/kernel" ]; then
-  echo "$folder"
-  exit 0
-fi
-[ "${1:-}" != --cached ] || exit 1
 [ "$(uname -m)" = x86_64 ] || { echo 'guests need an x86-64 host' >&2; exit 1; }
 
-mkdir -p "$cache"
-work=$(mktemp -d "$cache/cloud.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-mkdir packages made made/modules
+mkdir packages made/modules
 
 package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
 [ -n "$package" ] || { echo 'apt knows no linux-image-cloud-amd64: run apt-get update' >&2; exit 1; }
@@ -46,8 +33,3 @@ for name in $modules; do
 done
 cp "root/boot/vmlinuz-$version" made/kernel
 ls packages >made/packages
-
-if ! mv -T made "$folder" 2>/dev/null; then
-  [ -e "$folder/kernel" ] || { echo "cannot make $folder" >&2; exit 1; }
-fi
-echo "$folder"

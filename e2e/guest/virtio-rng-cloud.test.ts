@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Place } from '../place.fixture.js';
 import { Command, endAll, eventually, freePorts, untilStatus } from '../processes.fixture.js';
 import { CloudGuest, needsCloudKernel } from './cloud-kernel.fixture.js';
@@ -18,7 +18,7 @@ needsCloudKernel()('Debian’s cloud kernel with a virtio-rng that a node feeds'
   let recorder: EgdRecorder;
   let guest: CloudGuest;
 
-  beforeAll(async () => {
+  beforeEach(async () => {
     place = new Place();
     const { admin } = await freePorts('admin');
     const [socket, between] = [place.path('egd', 'socket'), place.path('between')];
@@ -41,7 +41,7 @@ needsCloudKernel()('Debian’s cloud kernel with a virtio-rng that a node feeds'
     guest = new CloudGuest(SCRIPT, devices, 'random.trust_bootloader=off');
   }, 120_000);
 
-  afterAll(async () => {
+  afterEach(async () => {
     await guest?.kill();
     await recorder?.close();
     await endAll();

@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, cpSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -83,12 +83,11 @@ needsDebian('the image, made by its steps on a bare Debian 12', () => {
   });
 
   beforeAll(async () => {
-    const shared = path.join(folder, 'machine/shared');
-    mkdirSync(shared, { recursive: true });
-    copyFileSync(builtDeb(path.join(folder, 'built')), path.join(shared, 'lamplighter.deb'));
-    for (const name of ['rootfs.sh', 'health.mjs'])
-      copyFileSync(path.join(CONTAINER, name), path.join(shared, name));
-    debian = await Debian.boot(path.join(folder, 'machine'));
+    debian = await Debian.boot(path.join(folder, 'machine'), {
+      'lamplighter.deb': builtDeb(path.join(folder, 'built')),
+      'rootfs.sh': path.join(CONTAINER, 'rootfs.sh'),
+      'health.mjs': path.join(CONTAINER, 'health.mjs'),
+    });
     await debian.succeed('sh /mnt/rootfs.sh /mnt/lamplighter.deb /tmp/image');
   }, 2 * LONGEST_SETUP_MS);
 

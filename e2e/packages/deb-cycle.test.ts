@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { builtDeb } from './deb.fixture.js';
@@ -49,12 +49,9 @@ needsDebian('the package on a bare Debian 12', () => {
   });
 
   beforeAll(async () => {
-    const shared = path.join(folder, 'machine/shared');
-    mkdirSync(shared, { recursive: true });
     const deb = builtDeb(path.join(folder, 'built'));
-    copyFileSync(deb, path.join(shared, 'new.deb'));
-    copyFileSync(older(deb, folder), path.join(shared, 'old.deb'));
-    debian = await Debian.boot(path.join(folder, 'machine'));
+    const files = { 'new.deb': deb, 'old.deb': older(deb, folder) };
+    debian = await Debian.boot(path.join(folder, 'machine'), files);
     bare = await debian.succeed(EVERYTHING);
   }, 2 * LONGEST_SETUP_MS);
 

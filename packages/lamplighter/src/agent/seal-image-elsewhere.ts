@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Environment } from '../local/environment.js';
+import { isThere } from '../local/is-there.js';
 
 /** Something that is not Lamplighter's and would be alike in every copy of an image. */
 export interface Elsewhere {
@@ -24,8 +25,7 @@ const HOST_KEY = /^ssh_host_.+_key$/;
 export async function elsewhere({ fs }: Pick<Environment, 'fs'>, root = ''): Promise<readonly Elsewhere[]> {
   const found: Elsewhere[] = [];
   for (const { path, why } of FILES) {
-    const stat = await fs.stat(`${root}${path}`).catch(() => undefined);
-    if (stat !== undefined) found.push({ path, why });
+    if (await isThere({ fs }, `${root}${path}`)) found.push({ path, why });
   }
   const id = await fs.readFile(`${root}${MACHINE_ID}`, 'latin1').catch(() => '');
   if (/^[0-9a-f]{32}\s*$/.test(id)) {
